@@ -1,0 +1,51 @@
+//! What can go wrong at an engine's border.
+
+use std::time::Duration;
+
+/// Why an engine gave no documents.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum SearchError {
+    /// Nobody answered in time.
+    #[error("{url} gave no answer within {waited:?}, {tries} times")]
+    Silent {
+        /// Who was asked.
+        url: String,
+        /// How long each try waited.
+        waited: Duration,
+        /// How often.
+        tries: u32,
+    },
+    /// The connection could not be made or broke.
+    #[error("{url} could not be reached: {problem}")]
+    Unreachable {
+        /// Who was asked.
+        url: String,
+        /// What the system said.
+        problem: String,
+    },
+    /// The server said no.
+    #[error("{url} refused with status {status}: {body}")]
+    Refused {
+        /// Who was asked.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// The beginning of its reply.
+        body: String,
+    },
+    /// The reply is not what the protocol says.
+    #[error("{url} sent something unexpected: {problem}")]
+    Garbled {
+        /// Who was asked.
+        url: String,
+        /// What is wrong with the reply.
+        problem: String,
+    },
+    /// The query cannot be served as it is: no golden answers for useful documents, for example.
+    #[error("this query cannot be served: {0}")]
+    BadQuery(String),
+    /// The simulator's model failed.
+    #[error("the simulator failed: {0}")]
+    Writer(String),
+}

@@ -1,0 +1,9 @@
+//! `zerosearch` teaches a language model to answer questions by searching, with no search engine in the training loop.
+//!
+//! Words, used everywhere in one meaning: *question*, *golden answers*, *policy* (the model that learns), *learner* (what
+//! trains it), *search engine*, *simulator* (a model that plays a search engine), *noise* (the chance that documents
+//! are useless), *turn*, *transcript* (tokens with authors), *trajectory* (a finished transcript, its ending and its
+//! reward), *group* (one question, several trajectories), *batch*, *step*, *run* (a folder).
+
+pub mod qa;
+pub mod rollout;

@@ -1,0 +1,2 @@
+//! The `zerosearch` program.
+fn main() {}

@@ -1,0 +1,5 @@
+//! What is asked, and when is an answer right?
+
+mod question;
+
+pub use question::Question;

@@ -1,0 +1,1 @@
+//! Integration tests of the whole program: one binary, one module per topic.
