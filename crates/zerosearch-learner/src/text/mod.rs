@@ -1,0 +1,17 @@
+//! Words to tokens and back: a tokenizer, its special tokens, and the chat template of a model.
+//!
+//! - [`Text`] is all of it, read from a model directory or put together in memory ([`TextParts`]).
+//! - [`Message`] is one turn of a chat; [`Text::chat_tokens`] turns a chat into a prompt.
+//! - [`tiny_text`] is the built-in tokenizer of tiny models: bytes and protocol tags.
+
+mod builtin;
+mod chat;
+mod directory;
+mod json;
+mod mask;
+mod pieces;
+mod tokenizer;
+
+pub use builtin::tiny_text;
+pub use chat::Message;
+pub use tokenizer::{Text, TextFile, TextParts};
