@@ -1,7 +1,25 @@
 //! How does one conversation go?
 
+mod group;
+mod information;
+mod play;
+mod prompt;
+mod protocol;
+mod rules;
+mod setup;
+mod stats;
 mod trajectory;
 mod transcript;
 
+pub use group::{Crowd, play_all};
+pub use information::{
+    DocumentStyle, INFORMATION_CLOSER, INFORMATION_OPENER, information_tokens, segment_tokens,
+};
+pub use play::{MAX_QUERY_CHARACTERS, Moment, play, play_aloud};
+pub use prompt::{PromptError, PromptTemplate};
+pub use protocol::{ANSWER_CLOSER, Protocol, SEARCH_CLOSER};
+pub use rules::{Rules, Sampling, default_hint};
+pub use setup::{Rollout, RolloutError};
+pub use stats::statistics;
 pub use trajectory::{Action, Ending, Group, Scores, Trajectory, Turn};
 pub use transcript::{Author, Piece, Transcript};

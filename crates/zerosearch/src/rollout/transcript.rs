@@ -65,7 +65,11 @@ impl Transcript {
 
     /// How many tokens the policy wrote.
     pub fn policy_tokens(&self) -> usize {
-        self.pieces.iter().filter(|piece| piece.author == Author::Policy).map(|piece| piece.tokens.len()).sum()
+        self.pieces
+            .iter()
+            .filter(|piece| piece.author == Author::Policy)
+            .map(|piece| piece.tokens.len())
+            .sum()
     }
 
     /// One weight for each token: 1 for the policy's, 0 for everybody else's.

@@ -1,0 +1,104 @@
+//! The information block: what a search found, as the policy sees it.
+//!
+//! The tags around it are ours. Everything between them comes from outside and is encoded as plain text, so that a
+//! document can spell no special token; its protocol tags are made harmless before that.
+
+use serde::{Deserialize, Serialize};
+use zerosearch_learner::TokenId;
+use zerosearch_learner::text::Text;
+use zerosearch_search::{Document, clean};
+
+use super::Author;
+
+/// What stands before the documents.
+pub const INFORMATION_OPENER: &str = "\n\n<information>";
+/// What stands after the documents.
+pub const INFORMATION_CLOSER: &str = "</information>\n\n";
+
+const NOTHING_FOUND: &str = include_str!("prompts/nothing.txt");
+
+/// How documents are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DocumentStyle {
+    /// `Doc 1: title: text`, one line for each document, as the released ZeroSearch models know it.
+    #[default]
+    #[serde(rename = "zerosearch")]
+    ZeroSearch,
+    /// `Doc 1(Title: title) text`, as the released Search-R1 models know it.
+    #[serde(rename = "search-r1")]
+    SearchR1,
+}
+
+impl DocumentStyle {
+    /// The documents, numbered from 1, a line for each. No documents are shown as a sentence that says so.
+    pub fn render(self, documents: &[Document]) -> String {
+        if documents.is_empty() {
+            return NOTHING_FOUND.trim().to_owned();
+        }
+        let lines = documents.iter().enumerate().map(|(at, document)| self.line(at + 1, document));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    fn line(self, number: usize, document: &Document) -> String {
+        let (title, text) = (document.title.trim(), document.text.trim());
+        match (self, title, text) {
+            (_, "", text) => format!("Doc {number}: {text}"),
+            (Self::SearchR1, title, text) => format!("Doc {number}(Title: {title}) {text}"),
+            (Self::ZeroSearch, title, "") => format!("Doc {number}: {title}"),
+            (Self::ZeroSearch, title, text) => format!("Doc {number}: {title}: {text}"),
+        }
+    }
+}
+
+/// A document that can do no harm: whatever engine it comes from, its tags are words and its lines are one.
+pub(super) fn harmless(document: Document) -> Document {
+    Document { title: clean(&document.title), text: clean(&document.text), ..document }
+}
+
+/// The tokens of an information block around `contents`, which is what [`DocumentStyle::render`] returns or a text in
+/// that form. At most `limit` tokens, tags included: longer contents are cut, at a character's end, and the closing
+/// tag stays. A limit too small for the tags gives the tags alone.
+pub fn information_tokens(contents: &str, limit: usize, text: &Text) -> Vec<TokenId> {
+    let mut block = text.encode(INFORMATION_OPENER);
+    let closer = text.encode(INFORMATION_CLOSER);
+    let mut inside = text.encode_plain(contents.trim());
+    cut_at_character(&mut inside, limit.saturating_sub(block.len() + closer.len()), text);
+    block.extend(inside);
+    block.extend(closer);
+    block
+}
+
+/// The tokens that a conversation has where `author` wrote `words`: how transcripts of other programs become training
+/// rows that look like rollouts. A search segment that is an information block is encoded as one.
+pub fn segment_tokens(author: Author, words: &str, text: &Text) -> Vec<TokenId> {
+    match author {
+        Author::Prompt | Author::Policy | Author::Hint => text.encode(words),
+        Author::Search => {
+            let inside =
+                words.strip_prefix(INFORMATION_OPENER).and_then(|rest| rest.strip_suffix(INFORMATION_CLOSER));
+            match inside {
+                Some(contents) => information_tokens(contents, usize::MAX, text),
+                None => text.encode_plain(words),
+            }
+        }
+    }
+}
+
+/// Keeps at most `limit` tokens, fewer where the last one kept would leave half a character.
+fn cut_at_character(tokens: &mut Vec<TokenId>, limit: usize, text: &Text) {
+    if tokens.len() <= limit {
+        return;
+    }
+    tokens.truncate(limit);
+    while ends_inside_character(tokens, text) {
+        tokens.pop();
+    }
+}
+
+fn ends_inside_character(tokens: &[TokenId], text: &Text) -> bool {
+    // A character has at most four bytes, so the last four tokens decide.
+    let tail = &tokens[tokens.len().saturating_sub(4)..];
+    let bytes: Vec<u8> = tail.iter().flat_map(|token| text.bytes(*token).iter().copied()).collect();
+    let Some(start) = bytes.iter().rposition(|byte| byte & 0xc0 != 0x80) else { return false };
+    std::str::from_utf8(&bytes[start..]).is_err_and(|error| error.error_len().is_none())
+}

@@ -1,0 +1,207 @@
+//! One conversation, from the question to its end.
+
+use std::sync::Arc;
+
+use zerosearch_learner::seed::Seed;
+use zerosearch_learner::{LearnerError, Sample, SamplingRequest};
+use zerosearch_search::{Document, Query, QuestionContext, SearchError};
+
+use super::information::{harmless, information_tokens};
+use super::{Action, Author, Ending, PromptError, Rollout, Trajectory, Transcript, Turn};
+use crate::qa::{Question, score_ending};
+
+/// A query longer than this many characters reaches the engine cut.
+pub const MAX_QUERY_CHARACTERS: usize = 500;
+
+/// Something that happens in a conversation, as it happens.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Moment<'a> {
+    /// The policy wrote this in one turn.
+    Said(&'a str),
+    /// The engine is asked this.
+    Searching(&'a str),
+    /// The engine found this.
+    Found(&'a [Document]),
+    /// The turn had no action, and the policy is told so.
+    Hinted,
+}
+
+/// Plays one question to its end. Never fails: what went wrong is part of the record. `seed` is this conversation's
+/// own ([`Rollout::seed_of`]).
+pub async fn play(rollout: &Rollout, question: Arc<Question>, member: usize, seed: Seed) -> Trajectory {
+    play_aloud(rollout, question, member, seed, &|_| {}).await
+}
+
+/// [`play`], telling `listener` what happens.
+pub async fn play_aloud(
+    rollout: &Rollout,
+    question: Arc<Question>,
+    member: usize,
+    seed: Seed,
+    listener: &(dyn for<'a> Fn(Moment<'a>) + Sync),
+) -> Trajectory {
+    let mut talk = Conversation {
+        rollout,
+        question: &question,
+        seed,
+        listener,
+        transcript: Transcript::default(),
+        turns: Vec::new(),
+    };
+    let ending = talk.converse().await.unwrap_or_else(|fault| Ending::Broken(fault.to_string()));
+    let Conversation { transcript, turns, .. } = talk;
+    let scores = score_ending(&ending, &question.golden_answers);
+    let reward = rollout.rules.reward.of(&scores);
+    Trajectory { question, member, transcript, turns, ending, scores, reward }
+}
+
+/// A failure of ours, never of the policy.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
+    #[error("the policy could not be sampled: {0}")]
+    Policy(#[from] LearnerError),
+    #[error("the policy's reply cannot be used: {0}")]
+    Reply(String),
+    #[error("the search engine `{engine}` failed: {source}")]
+    Search { engine: String, source: SearchError },
+}
+
+/// A conversation under way.
+struct Conversation<'a> {
+    rollout: &'a Rollout,
+    question: &'a Question,
+    seed: Seed,
+    listener: &'a (dyn for<'b> Fn(Moment<'b>) + Sync),
+    transcript: Transcript,
+    turns: Vec<Turn>,
+}
+
+impl Conversation<'_> {
+    async fn converse(&mut self) -> Result<Ending, Fault> {
+        self.transcript.show(Author::Prompt, self.rollout.opening(self.question)?);
+        let last = self.rollout.turns_before_last();
+        for turn in 0..=last {
+            if self.room() < self.rollout.smallest_turn() {
+                return Ok(Ending::OutOfTokens);
+            }
+            let seed = self.seed.index(turn as u64);
+            let goes_on = match self.speak(seed).await? {
+                Action::Answer(answer) => return Ok(Ending::Answered(answer)),
+                Action::Search(_) if turn == last => return Ok(Ending::OutOfTurns),
+                Action::Invalid if turn == last => break,
+                Action::Search(query) => self.search(query, seed).await?,
+                Action::Invalid => self.hint(),
+            };
+            if !goes_on {
+                return Ok(Ending::OutOfTokens);
+            }
+        }
+        Ok(if self.room() == 0 { Ending::OutOfTokens } else { Ending::OutOfTurns })
+    }
+
+    /// The policy's turn: what it writes is kept as sampled, and read once.
+    async fn speak(&mut self, seed: Seed) -> Result<Action, Fault> {
+        let (rules, protocol) = (&self.rollout.rules, self.rollout.protocol());
+        let request = SamplingRequest {
+            prompt: self.transcript.tokens(),
+            max_tokens: rules.max_response_tokens.min(self.room()),
+            temperature: rules.sampling.temperature,
+            top_p: rules.sampling.top_p,
+            top_k: rules.sampling.top_k,
+            stop_strings: protocol.stop_strings(),
+            stop_tokens: self.rollout.text.stop_tokens().to_vec(),
+            seed: seed.purpose("policy").number(),
+        };
+        let max_tokens = request.max_tokens;
+        let Sample { tokens, logprobs, .. } = usable(self.rollout.policy.sample(request).await?, max_tokens)?;
+        let words = self.rollout.text.decode(&tokens);
+        self.transcript.say(tokens, logprobs);
+        (self.listener)(Moment::Said(&words));
+        let action = protocol.read(&words);
+        self.turns.push(Turn { action: action.clone(), labels: None, documents: Vec::new() });
+        Ok(action)
+    }
+
+    /// Asks the engine and shows what it found. False when that, or the turn after it, does not fit.
+    async fn search(&mut self, query: String, seed: Seed) -> Result<bool, Fault> {
+        let rollout = self.rollout;
+        let Some(engine) = &rollout.engine else { return Ok(self.hint()) };
+        if self.room() < rollout.frame() + rollout.smallest_turn() {
+            return Ok(false);
+        }
+        let query = self.query(&query, seed);
+        (self.listener)(Moment::Searching(&query.text));
+        let found = engine.search(&query).await;
+        let found = found.map_err(|source| Fault::Search { engine: engine.name().to_owned(), source })?;
+        let documents: Vec<Document> = found.into_iter().take(query.k).map(harmless).collect();
+        (self.listener)(Moment::Found(&documents));
+        let contents = rollout.rules.document_style.render(&documents);
+        if let Some(turn) = self.turns.last_mut() {
+            (turn.labels, turn.documents) = (query.labels, documents);
+        }
+        let block = information_tokens(&contents, rollout.rules.max_document_tokens, &rollout.text);
+        Ok(self.show(Author::Search, block))
+    }
+
+    /// What the engine is asked, and told about the question behind it.
+    fn query(&self, words: &str, seed: Seed) -> Query {
+        let Rollout { rules, curriculum, step, .. } = self.rollout;
+        Query {
+            text: one_short_line(words),
+            k: rules.documents,
+            labels: Some(curriculum.labels(*step, rules.documents, seed.purpose("labels"))),
+            seed: seed.purpose("search").number(),
+            context: Some(QuestionContext {
+                question: self.question.text.clone(),
+                golden_answers: self.question.golden_answers.clone(),
+            }),
+        }
+    }
+
+    /// Tells the policy that its turn had no action. False when that, or the turn after it, does not fit.
+    fn hint(&mut self) -> bool {
+        (self.listener)(Moment::Hinted);
+        let words = format!("\n{}\n", self.rollout.rules.hint.trim());
+        self.show(Author::Hint, self.rollout.text.encode(&words))
+    }
+
+    /// Appends what is not the policy's, if a turn fits after it.
+    fn show(&mut self, author: Author, tokens: Vec<u32>) -> bool {
+        let fits = tokens.len() + self.rollout.smallest_turn() <= self.room();
+        if fits {
+            self.transcript.show(author, tokens);
+        }
+        fits
+    }
+
+    /// How many tokens still fit.
+    fn room(&self) -> usize {
+        self.rollout.context().saturating_sub(self.transcript.len())
+    }
+}
+
+/// Refuses a reply that would poison the record: no tokens, too many, or log-probabilities that are not one finite
+/// number for each token. A policy that gives none at all is fit for everything but training.
+fn usable(sample: Sample, max_tokens: usize) -> Result<Sample, Fault> {
+    let (tokens, logprobs) = (sample.tokens.len(), sample.logprobs.len());
+    if tokens == 0 || tokens > max_tokens {
+        return Err(Fault::Reply(format!("{tokens} tokens came, 1 to {max_tokens} were asked for")));
+    }
+    if logprobs != tokens && logprobs != 0 {
+        return Err(Fault::Reply(format!("{logprobs} log-probabilities came for {tokens} tokens")));
+    }
+    match sample.logprobs.iter().position(|logprob| !logprob.is_finite()) {
+        Some(at) => {
+            Err(Fault::Reply(format!("the log-probability of token {at} is {}", sample.logprobs[at])))
+        }
+        None => Ok(sample),
+    }
+}
+
+/// A query as engines get it: one line, single spaces, no longer than an engine reads.
+fn one_short_line(words: &str) -> String {
+    let line = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.chars().take(MAX_QUERY_CHARACTERS).collect::<String>().trim_end().to_owned()
+}

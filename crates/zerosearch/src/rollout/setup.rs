@@ -1,0 +1,165 @@
+//! A rollout: everything that the conversations of one step share.
+
+use std::sync::Arc;
+
+use zerosearch_learner::seed::Seed;
+use zerosearch_learner::text::Text;
+use zerosearch_learner::{Policy, TokenId};
+use zerosearch_search::SearchEngine;
+
+use super::information::{INFORMATION_CLOSER, INFORMATION_OPENER};
+use super::{PromptError, PromptTemplate, Protocol, Rules};
+use crate::curriculum::Curriculum;
+use crate::qa::Question;
+
+/// What all conversations of one step share.
+#[derive(Clone)]
+pub struct Rollout {
+    /// Who speaks.
+    pub policy: Arc<dyn Policy>,
+    /// The policy's words and tokens.
+    pub text: Arc<Text>,
+    /// Who answers its searches. Without an engine a conversation is one turn, and its only action is the answer.
+    pub engine: Option<Arc<dyn SearchEngine>>,
+    /// How a question is put.
+    pub prompt: Arc<PromptTemplate>,
+    /// The rules of the run.
+    pub rules: Arc<Rules>,
+    /// How likely noise is; only simulated engines are told.
+    pub curriculum: Arc<Curriculum>,
+    /// The training step, from 1: the curriculum's place.
+    pub step: u64,
+    /// The seed of this step. Question, member, turn and purpose branch off from it.
+    pub seed: Seed,
+}
+
+/// Why no conversation should be started.
+#[derive(Debug, thiserror::Error)]
+pub enum RolloutError {
+    /// A rule cannot be followed.
+    #[error("{rule} is {value}, but {problem}")]
+    BadRule {
+        /// The rule's name.
+        rule: &'static str,
+        /// What was given.
+        value: usize,
+        /// Why that is impossible.
+        problem: String,
+    },
+    /// The tokenizer has no way to write a tag.
+    #[error(
+        "the model's tokenizer cannot spell `{tag}` (it makes `{instead}` of it); this model cannot follow the protocol"
+    )]
+    Unspellable {
+        /// The tag.
+        tag: String,
+        /// What comes back.
+        instead: String,
+    },
+    /// A question leaves the policy no room.
+    #[error(
+        "the prompt of question {id} has {prompt} tokens; with {response} for one response that is more than the \
+         {context} of the context: raise max_context_tokens, lower max_response_tokens, or remove the question"
+    )]
+    LongPrompt {
+        /// The question.
+        id: String,
+        /// Its prompt's tokens.
+        prompt: usize,
+        /// Tokens of one response.
+        response: usize,
+        /// What fits.
+        context: usize,
+    },
+    /// A question has no prompt.
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
+}
+
+impl Rollout {
+    /// Refuses what could only fail later: rules that cannot be followed, a tokenizer that cannot spell the tags, and
+    /// questions whose prompt leaves no room for one whole response.
+    pub fn check<'a>(&self, questions: impl IntoIterator<Item = &'a Question>) -> Result<(), RolloutError> {
+        self.check_rules()?;
+        self.check_tags()?;
+        questions.into_iter().try_for_each(|question| self.check_question(question))
+    }
+
+    /// The seed of one conversation: `nth` tells apart what a step asks more than once.
+    pub fn seed_of(&self, question: &Question, nth: u64, member: usize) -> Seed {
+        self.seed.purpose(&question.id).index(nth).index(member as u64)
+    }
+
+    /// The longest row: the rules' or the policy's limit, whichever is lower.
+    pub fn context(&self) -> usize {
+        self.rules.max_context_tokens.min(self.policy.context_length())
+    }
+
+    /// What the policy can do.
+    pub fn protocol(&self) -> Protocol {
+        if self.engine.is_some() { Protocol::SearchAndAnswer } else { Protocol::AnswerOnly }
+    }
+
+    /// Turns before the last one.
+    pub(super) fn turns_before_last(&self) -> usize {
+        if self.engine.is_some() { self.rules.max_turns } else { 0 }
+    }
+
+    /// The tokens of an empty information block.
+    pub(super) fn frame(&self) -> usize {
+        self.text.encode(INFORMATION_OPENER).len() + self.text.encode(INFORMATION_CLOSER).len()
+    }
+
+    /// The fewest tokens in which a turn can come to something: an answer of one token.
+    pub(super) fn smallest_turn(&self) -> usize {
+        self.text.encode("<answer></answer>").len() + 1
+    }
+
+    fn check_rules(&self) -> Result<(), RolloutError> {
+        let rules = &self.rules;
+        let (smallest, frame) = (self.smallest_turn(), self.frame());
+        let refuse = |rule, value, problem| Err(RolloutError::BadRule { rule, value, problem });
+        if rules.max_response_tokens < smallest {
+            let problem = format!("the shortest answer has {smallest} tokens");
+            return refuse("max_response_tokens", rules.max_response_tokens, problem);
+        }
+        if rules.max_context_tokens > self.policy.context_length() {
+            let problem = format!("the policy reads at most {}", self.policy.context_length());
+            return refuse("max_context_tokens", rules.max_context_tokens, problem);
+        }
+        if self.engine.is_some() && rules.max_document_tokens <= frame {
+            let problem = format!("the tags around the documents take {frame} tokens");
+            return refuse("max_document_tokens", rules.max_document_tokens, problem);
+        }
+        if self.engine.is_some() && rules.documents == 0 {
+            return refuse("documents", 0, "a search has to ask for at least one".into());
+        }
+        Ok(())
+    }
+
+    fn check_tags(&self) -> Result<(), RolloutError> {
+        for tag in ["<search>", "</search>", "<answer>", "</answer>", "<information>", "</information>"] {
+            let instead = self.text.decode(&self.text.encode(tag));
+            if instead != tag {
+                return Err(RolloutError::Unspellable { tag: tag.into(), instead });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_question(&self, question: &Question) -> Result<(), RolloutError> {
+        let prompt = self.prompt.tokens(question, &self.text)?.len();
+        let (response, context) = (self.rules.max_response_tokens, self.context());
+        if prompt + response > context {
+            return Err(RolloutError::LongPrompt { id: question.id.clone(), prompt, response, context });
+        }
+        Ok(())
+    }
+}
+
+impl Rollout {
+    /// The tokens that the conversation about `question` begins with.
+    pub(super) fn opening(&self, question: &Question) -> Result<Vec<TokenId>, PromptError> {
+        self.prompt.tokens(question, &self.text)
+    }
+}
