@@ -5,5 +5,11 @@
 //! are useless), *turn*, *transcript* (tokens with authors), *trajectory* (a finished transcript, its ending and its
 //! reward), *group* (one question, several trajectories), *batch*, *step*, *run* (a folder).
 
+pub mod config;
+pub mod curriculum;
 pub mod qa;
+pub mod report;
+pub mod rl;
 pub mod rollout;
+pub mod run;
+pub mod simulator;

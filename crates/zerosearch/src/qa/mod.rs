@@ -1,5 +1,17 @@
 //! What is asked, and when is an answer right?
 
+mod dataset;
+mod error;
+mod normalize;
 mod question;
+mod read;
+mod reward;
+mod score;
 
+pub use dataset::{DataSet, Overlap, QuestionStream, order, overlap};
+pub use error::QuestionError;
+pub use normalize::normalize;
 pub use question::Question;
+pub use read::{QuestionFile, Unusable};
+pub use reward::Reward;
+pub use score::{score, score_ending};
