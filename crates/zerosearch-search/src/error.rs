@@ -45,7 +45,22 @@ pub enum SearchError {
     /// The query cannot be served as it is: no golden answers for useful documents, for example.
     #[error("this query cannot be served: {0}")]
     BadQuery(String),
+    /// A setting that no engine can be built from.
+    #[error("{what} cannot be used: {problem}")]
+    BadSetting {
+        /// The setting.
+        what: String,
+        /// Why, and what to do instead.
+        problem: String,
+    },
     /// The simulator's model failed.
     #[error("the simulator failed: {0}")]
     Writer(String),
+}
+
+impl SearchError {
+    /// A setting refused, by its name.
+    pub(crate) fn setting(what: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::BadSetting { what: what.into(), problem: problem.into() }
+    }
 }

@@ -4,24 +4,48 @@
 //! simulated engine is told what kind of documents to write (a [`Label`] in the query); a real one ignores that.
 //! Everything an engine returns is hostile text: [`clean`] makes protocol tags and control characters harmless, and
 //! every engine of this crate applies it.
+//!
+//! | here is | it becomes | in |
+//! |---|---|---|
+//! | a query and a label | documents that a model makes up | [`SimulatedEngine`] |
+//! | a prompt | text | a [`Writer`]: [`OpenAiWriter`], or a model of the caller's |
+//! | a query and its golden answers | documents by rule, without a model | [`ScriptedEngine`] |
+//! | the calls of a step | how well the simulator did | [`Quality`] |
 
 use std::future::Future;
 use std::pin::Pin;
 
+mod clean;
+mod containment;
+#[cfg(any(test, feature = "contract-tests"))]
+pub mod contract;
 mod document;
 mod error;
+mod openai;
+mod quality;
 mod query;
+mod scripted;
+mod seed;
+mod simulated;
+mod writer;
 
+pub use clean::{MAX_CHARS, clean, clean_counted};
+pub use containment::Golds;
 pub use document::{Document, Provenance};
 pub use error::SearchError;
+pub use openai::{Key, OpenAiSettings, OpenAiWriter, Route};
+pub use quality::{Quality, QualityReport, Served, Tally};
 pub use query::{Label, Labels, Query, QuestionContext};
+pub use scripted::ScriptedEngine;
+pub use simulated::{PromptTemplate, SimulatedEngine, SimulatedSettings, Structure};
+pub use writer::{WriteRequest, Writer, Written};
 
 /// A future that may cross threads: what an `async fn` returns when it has to be called through `dyn`.
 pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Anything that finds, or makes up, documents for a query.
 pub trait SearchEngine: Send + Sync {
-    /// At most `query.k` documents, best first. An empty result is a result.
+    /// At most `query.k` documents, best first, cleaned. An empty result is a result.
     fn search<'a>(&'a self, query: &'a Query) -> Boxed<'a, Result<Vec<Document>, SearchError>>;
 
     /// A short name for records and tables, such as `simulated` or `bm25`.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::SearchError;
+
 /// One search call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Query {
@@ -53,5 +55,64 @@ impl Label {
             Self::Useful => "useful",
             Self::Noisy => "noisy",
         }
+    }
+}
+
+impl Labels {
+    /// The label of the document at `position`, counted from 0. `None` past the end of [`Labels::Each`].
+    pub fn at(&self, position: usize) -> Option<Label> {
+        match self {
+            Self::All(label) => Some(*label),
+            Self::Each(labels) => labels.get(position).copied(),
+        }
+    }
+
+    /// Whether any document of the call carries `label`.
+    pub fn ask_for(&self, label: Label) -> bool {
+        match self {
+            Self::All(one) => *one == label,
+            Self::Each(labels) => labels.contains(&label),
+        }
+    }
+}
+
+impl Query {
+    /// What every engine refuses: no words, no documents wanted, or more than the engine's `most`.
+    pub fn check(&self, most: usize) -> Result<(), SearchError> {
+        if self.text.trim().is_empty() {
+            return Err(SearchError::BadQuery("it has no words".into()));
+        }
+        if self.k == 0 || self.k > most {
+            let k = self.k;
+            return Err(SearchError::BadQuery(format!("{k} documents are wanted; ask for 1 to {most}")));
+        }
+        Ok(())
+    }
+
+    /// The label of each wanted document, for an engine that writes to order. Refused without labels, with another
+    /// number of labels than documents, and when useful documents are wanted without a golden answer.
+    pub fn labels_in_order(&self) -> Result<Vec<Label>, SearchError> {
+        let labels = match &self.labels {
+            None => {
+                return Err(SearchError::BadQuery("a simulated engine must be told useful or noisy".into()));
+            }
+            Some(Labels::All(label)) => vec![*label; self.k],
+            Some(Labels::Each(labels)) if labels.len() == self.k => labels.clone(),
+            Some(Labels::Each(labels)) => {
+                let (has, k) = (labels.len(), self.k);
+                return Err(SearchError::BadQuery(format!("it has {has} labels for {k} documents")));
+            }
+        };
+        if labels.contains(&Label::Useful) && self.golds().is_empty() {
+            let why = "useful documents need the question's golden answers, and it carries none";
+            return Err(SearchError::BadQuery(why.into()));
+        }
+        Ok(labels)
+    }
+
+    /// The golden answers that came with the query; blank ones are left out.
+    pub fn golds(&self) -> Vec<&str> {
+        let all = self.context.iter().flat_map(|context| &context.golden_answers);
+        all.map(|gold| gold.trim()).filter(|gold| !gold.is_empty()).collect()
     }
 }

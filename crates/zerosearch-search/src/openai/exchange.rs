@@ -1,0 +1,124 @@
+//! One exchange with one server: a request goes out, a bounded reply comes back, or a reason why not.
+
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::{Client, Response, StatusCode, Url};
+use serde_json::Value;
+
+use super::OpenAiSettings;
+use crate::{SearchError, clean};
+
+/// Why a try gave nothing, and whether another may.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The request itself is at fault; asking again changes nothing.
+    Final(SearchError),
+    /// The server or the way to it is at fault. A pause that the server asked for comes along.
+    Passing(SearchError, Option<Duration>),
+}
+
+/// How much of a refusal is shown, in bytes read.
+const REFUSAL_LIMIT: usize = 2_000;
+/// And in characters shown.
+const REFUSAL_CHARS: usize = 300;
+
+/// Posts `body` and gives the reply's bytes, within the time limit of one try.
+pub(super) async fn post(
+    client: &Client,
+    settings: &OpenAiSettings,
+    base: &Url,
+    body: &Value,
+) -> Result<Vec<u8>, Fault> {
+    let exchange = post_unlimited(client, settings, base, body);
+    match tokio::time::timeout(settings.timeout, exchange).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            let silent = SearchError::Silent { url: base.to_string(), waited: settings.timeout, tries: 1 };
+            Err(Fault::Passing(silent, None))
+        }
+    }
+}
+
+async fn post_unlimited(
+    client: &Client,
+    settings: &OpenAiSettings,
+    base: &Url,
+    body: &Value,
+) -> Result<Vec<u8>, Fault> {
+    let address = base.join(settings.route.path()).map_err(|why| {
+        Fault::Final(SearchError::Unreachable { url: base.to_string(), problem: why.to_string() })
+    })?;
+    let mut request = client.post(address).json(body);
+    if let Some(key) = &settings.key {
+        request = request.bearer_auth(key.reveal());
+    }
+    let response = request.send().await.map_err(|why| broken(base, &why))?;
+    if response.status().is_success() {
+        return read_reply(response, settings.reply_limit, base).await;
+    }
+    Err(refusal(response, settings, base).await)
+}
+
+/// The whole reply, unless it is longer than `limit`: then it is abandoned as soon as that is known.
+async fn read_reply(mut response: Response, limit: usize, base: &Url) -> Result<Vec<u8>, Fault> {
+    let too_long = || {
+        let problem = format!("a reply of more than {limit} bytes, which was not read to its end");
+        Fault::Final(SearchError::Garbled { url: base.to_string(), problem })
+    };
+    if response.content_length().is_some_and(|length| length > limit as u64) {
+        return Err(too_long());
+    }
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|why| broken(base, &why))? {
+        if bytes.len() + chunk.len() > limit {
+            return Err(too_long());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+/// What a reply without success means: try again after an overload or a failure of the server, else give up.
+async fn refusal(mut response: Response, settings: &OpenAiSettings, base: &Url) -> Fault {
+    let status = response.status();
+    let asked = retry_after(response.headers());
+    let target = response.headers().get(LOCATION).and_then(|value| value.to_str().ok().map(str::to_owned));
+    let mut bytes = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() >= REFUSAL_LIMIT {
+            break;
+        }
+    }
+    let mut body = String::from_utf8_lossy(&bytes[..bytes.len().min(REFUSAL_LIMIT)]).into_owned();
+    if let Some(target) = target.filter(|_| status.is_redirection()) {
+        body = format!("it points to {target}; name that address if it is meant");
+    }
+    if let Some(key) = &settings.key {
+        body = key.hide_in(&body);
+    }
+    let body = clean(&body).chars().take(REFUSAL_CHARS).collect();
+    let error = SearchError::Refused { url: base.to_string(), status: status.as_u16(), body };
+    let passing = status.is_server_error()
+        || matches!(
+            status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY
+        );
+    if passing { Fault::Passing(error, asked) } else { Fault::Final(error) }
+}
+
+/// `Retry-After` in seconds. Its other form, a date, is treated as if nothing was said.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// A connection that was not made or broke, told by its innermost cause: the outer ones repeat the address.
+fn broken(base: &Url, why: &reqwest::Error) -> Fault {
+    let mut cause: &dyn std::error::Error = why;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    Fault::Passing(SearchError::Unreachable { url: base.to_string(), problem: cause.to_string() }, None)
+}

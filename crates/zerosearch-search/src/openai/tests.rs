@@ -1,0 +1,1 @@
+//! Facts about the writer, told by servers on the loopback interface.

@@ -1,0 +1,26 @@
+//! The simulated engine: a language model plays the search engine, useful or noisy on request.
+//!
+//! | file | question it answers |
+//! |---|---|
+//! | `engine` | what happens between a query and its documents? |
+//! | `settings` | what can be chosen? |
+//! | `template` | what is the model told? |
+//! | `free` | how are documents found in a whole reply? |
+//! | `forced` | how are they written one by one? |
+//! | `reply` | where does a document of a reply begin and end? |
+//! | `harvest` | which documents are kept, and how long are they? |
+
+mod engine;
+mod forced;
+mod free;
+mod harvest;
+mod reply;
+mod settings;
+mod template;
+
+pub use engine::SimulatedEngine;
+pub use settings::{SimulatedSettings, Structure};
+pub use template::PromptTemplate;
+
+#[cfg(test)]
+mod tests;
