@@ -102,3 +102,45 @@ fn ends_inside_character(tokens: &[TokenId], text: &Text) -> bool {
     let Some(start) = bytes.iter().rposition(|byte| byte & 0xc0 != 0x80) else { return false };
     std::str::from_utf8(&bytes[start..]).is_err_and(|error| error.error_len().is_none())
 }
+
+#[cfg(test)]
+mod tests {
+    use zerosearch_learner::text::tiny_text;
+
+    use super::super::fakes::document;
+    use super::*;
+
+    #[test]
+    fn documents_are_shown_as_the_released_models_know_them() {
+        let documents =
+            [document("", "born in 1775"), document("Emma", "a novel\n"), document("Persuasion", "")];
+        let zerosearch = "Doc 1: born in 1775\nDoc 2: Emma: a novel\nDoc 3: Persuasion";
+        assert_eq!(DocumentStyle::ZeroSearch.render(&documents), zerosearch);
+        let search_r1 = "Doc 1: born in 1775\nDoc 2(Title: Emma) a novel\nDoc 3(Title: Persuasion) ";
+        assert_eq!(DocumentStyle::SearchR1.render(&documents), search_r1);
+        assert_eq!(DocumentStyle::default().render(&[]), "Nothing was found.");
+    }
+
+    #[test]
+    fn a_limit_below_the_tags_leaves_the_tags() {
+        let text = tiny_text();
+        assert_eq!(information_tokens(" found ", 0, &text), [10, 10, 264, 265, 10, 10]);
+        assert_eq!(
+            text.decode(&information_tokens(" found ", 99, &text)),
+            "\n\n<information>found</information>\n\n"
+        );
+    }
+
+    /// Token 256 is the built-in tokenizer's `<|end|>`.
+    #[test]
+    fn segments_of_other_programs_get_the_tokens_of_a_rollout() {
+        let text = tiny_text();
+        let block = "\n\n<information>Doc 1: a <|end|> b</information>\n\n";
+        let tokens = segment_tokens(Author::Search, block, &text);
+        assert_eq!(tokens, information_tokens("Doc 1: a <|end|> b", usize::MAX, &text));
+        assert!(!tokens.contains(&256));
+        assert!(!segment_tokens(Author::Search, "no block <|end|>", &text).contains(&256));
+        assert_eq!(segment_tokens(Author::Policy, "<answer>", &text), [266]);
+        assert_eq!(segment_tokens(Author::Policy, "<|end|>", &text), [256]);
+    }
+}

@@ -1,8 +1,14 @@
 //! How does one conversation go?
 
+#[cfg(test)]
+pub(crate) mod fakes;
 mod group;
+#[cfg(test)]
+mod group_tests;
 mod information;
 mod play;
+#[cfg(test)]
+mod play_tests;
 mod prompt;
 mod protocol;
 mod rules;

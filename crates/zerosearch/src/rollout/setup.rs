@@ -163,3 +163,66 @@ impl Rollout {
         self.prompt.tokens(question, &self.text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fakes::{Engine, Script, changed_text, question, rollout, rules};
+    use super::*;
+
+    fn refusal(rules: Rules) -> String {
+        let rollout = rollout(&Arc::new(Script::of(&[])), &Engine::of("d"), rules);
+        rollout.check([&*question("nq:3", "who?", "a")]).unwrap_err().to_string()
+    }
+
+    /// With the built-in tokenizer an answer of one token has 3, and the tags around documents 6; the fake policy reads
+    /// 4,096; the prompt `who?` has 4 tokens and 3 marks.
+    #[test]
+    fn rules_that_cannot_be_followed_are_refused_with_the_numbers() {
+        assert_eq!(
+            refusal(Rules { max_response_tokens: 2, ..rules() }),
+            "max_response_tokens is 2, but the shortest answer has 3 tokens"
+        );
+        assert_eq!(
+            refusal(Rules { max_context_tokens: 4_097, ..rules() }),
+            "max_context_tokens is 4097, but the policy reads at most 4096"
+        );
+        assert_eq!(
+            refusal(Rules { max_document_tokens: 6, ..rules() }),
+            "max_document_tokens is 6, but the tags around the documents take 6 tokens"
+        );
+        assert_eq!(
+            refusal(Rules { documents: 0, ..rules() }),
+            "documents is 0, but a search has to ask for at least one"
+        );
+        let long = refusal(Rules { max_context_tokens: 106, ..rules() });
+        assert!(
+            long.starts_with("the prompt of question nq:3 has 7 tokens; with 100 for one response"),
+            "{long}"
+        );
+    }
+
+    #[test]
+    fn rules_that_just_fit_are_accepted() {
+        let rules = Rules { max_context_tokens: 107, max_document_tokens: 7, ..rules() };
+        let fits = rollout(&Arc::new(Script::of(&[])), &Engine::of("d"), rules);
+        fits.check([&*question("nq:3", "who?", "a")]).unwrap();
+        let alone = Rules { max_document_tokens: 0, documents: 0, ..(*fits.rules).clone() };
+        Rollout { engine: None, rules: Arc::new(alone), ..fits }.check([]).unwrap();
+    }
+
+    #[test]
+    fn a_tokenizer_that_cannot_spell_a_tag_is_refused() {
+        let text = changed_text(|json| {
+            json["added_tokens"].as_array_mut().unwrap().clear();
+            json["normalizer"] =
+                serde_json::json!({ "type": "Replace", "pattern": { "String": "</s" }, "content": "(s" });
+        });
+        let script = Script { text: Arc::new(text), ..Script::of(&[]) };
+        let rollout = rollout(&Arc::new(script), &Engine::of("d"), rules());
+        assert_eq!(
+            rollout.check([]).unwrap_err().to_string(),
+            "the model's tokenizer cannot spell `</search>` (it makes `(search>` of it); this model cannot follow the \
+             protocol"
+        );
+    }
+}

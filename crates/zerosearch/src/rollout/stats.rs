@@ -144,3 +144,89 @@ fn mean(values: impl Iterator<Item = f64>) -> f64 {
 fn quotient(part: f64, whole: f64) -> f64 {
     if whole == 0.0 { 0.0 } else { part / whole }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    use super::super::fakes::question;
+    use super::super::{Scores, Transcript, Turn};
+    use super::*;
+
+    fn trajectory(reward: f32, ending: Ending, policy_tokens: usize, turns: Vec<Turn>) -> Trajectory {
+        let mut transcript = Transcript::default();
+        transcript.show(Author::Prompt, vec![1; 10]);
+        transcript.say(vec![2; policy_tokens], vec![-1.0; policy_tokens]);
+        transcript.show(Author::Search, vec![3; 6]);
+        let scores = Scores { em: 0.0, sub_em: 1.0, f1: reward };
+        Trajectory { question: question("1", "q", "a"), member: 0, transcript, turns, ending, scores, reward }
+    }
+
+    fn turn(action: Action, labels: Option<Labels>) -> Turn {
+        Turn { action, labels, documents: Vec::new() }
+    }
+
+    fn group(trajectories: Vec<Trajectory>) -> Group {
+        Group { question: Arc::clone(&trajectories[0].question), trajectories }
+    }
+
+    /// By hand, over the three sound trajectories with rewards 1, 0, .5, policy tokens 4, 2, 6, and the turns below.
+    #[test]
+    fn numbers_match_hand_arithmetic() {
+        let search = |label| turn(Action::Search("x".into()), Some(Labels::All(label)));
+        let answer = turn(Action::Answer("a".into()), None);
+        let answered = Ending::Answered("a".into());
+        let groups = [
+            group(vec![
+                trajectory(1.0, answered.clone(), 4, vec![search(Label::Noisy), answer.clone()]),
+                trajectory(0.0, Ending::OutOfTurns, 2, vec![turn(Action::Invalid, None)]),
+            ]),
+            group(vec![
+                trajectory(0.5, answered, 6, vec![search(Label::Useful), search(Label::Useful), answer]),
+                trajectory(9.0, Ending::Broken("down".into()), 99, Vec::new()),
+            ]),
+        ];
+        let numbers: HashMap<_, _> = statistics(&groups, 6).into_iter().collect();
+        for (name, expected) in [
+            ("reward/mean", 0.5),
+            ("reward/std", (0.5_f64 / 3.0).sqrt()),
+            ("reward/min", 0.0),
+            ("reward/max", 1.0),
+            ("reward/frac_zero_std", 0.5),
+            ("score/sub_em", 1.0),
+            ("response_length/mean", 4.0),
+            ("response_length/max", 6.0),
+            ("response_length/clip_ratio", 1.0 / 3.0),
+            ("prompt_length/mean", 10.0),
+            ("sequence_length/max", 22.0),
+            ("documents/tokens_mean", 6.0),
+            ("state_tokens/coverage", 12.0 / 30.0),
+            ("num_turns/mean", 2.0),
+            ("tool_call_counts/mean", 1.0),
+            ("env/ratio_of_valid_action", 5.0 / 6.0),
+            ("env/number_of_valid_search", 3.0),
+            ("curriculum/noise_drawn", 1.0 / 3.0),
+            ("endings/answered", 2.0),
+            ("endings/out_of_turns", 1.0),
+            ("endings/out_of_tokens", 0.0),
+            ("endings/broken", 1.0),
+            ("env/finish_ratio", 2.0 / 3.0),
+            ("env/broken_ratio", 0.25),
+        ] {
+            assert!((numbers[name] - expected).abs() < 1e-12, "{name}: {}", numbers[name]);
+        }
+    }
+
+    #[test]
+    fn no_trajectory_leaves_no_name_out_and_no_number_undefined() {
+        let broken = group(vec![trajectory(0.0, Ending::Broken("down".into()), 3, Vec::new())]);
+        let full = group(vec![trajectory(0.0, Ending::OutOfTokens, 3, Vec::new())]);
+        let names =
+            |groups: &[Group]| -> Vec<&str> { statistics(groups, 5).iter().map(|(name, _)| *name).collect() };
+        assert_eq!(names(&[]), names(std::slice::from_ref(&full)));
+        assert!(
+            statistics(&[], 5).iter().chain(&statistics(&[broken], 5)).all(|(_, number)| number.is_finite())
+        );
+    }
+}
