@@ -105,6 +105,11 @@ impl Writer for PolicyWriter {
 
 #[cfg(test)]
 mod tests {
+    use zerosearch_search::{
+        Label, Labels, PromptTemplate, Quality, Query, QuestionContext, SearchEngine, SimulatedEngine,
+        SimulatedSettings, Structure,
+    };
+
     use super::*;
     use crate::rollout::fakes::{Script, base_text};
 
@@ -187,5 +192,34 @@ mod tests {
             write(full, request()).await.0.unwrap_err().to_string(),
             "the simulator failed: local:tiny: a row of 38 tokens does not fit the context of 37"
         );
+    }
+
+    /// A simulated engine over a model in this process, every document begun for it.
+    #[tokio::test]
+    async fn it_writes_the_documents_of_a_simulated_engine() {
+        let script = Script::new(|_, talk| match talk.rsplit("Doc ").next() {
+            Some("1:") => " Emma was written by Jane Austen.\nDoc 2: more".into(),
+            _ => " Jane Austen lived in Chawton.<|end|>".into(),
+        });
+        let text = Arc::clone(&script.text);
+        let writer = Arc::new(PolicyWriter::new(Arc::new(script), text, "local:tiny"));
+        let settings = SimulatedSettings {
+            structure: Structure::Forced,
+            ..SimulatedSettings::new(PromptTemplate::instruct().unwrap())
+        };
+        let engine = SimulatedEngine::new(settings, writer, Arc::new(Quality::default())).unwrap();
+        let query = Query {
+            text: "who wrote Emma".into(),
+            k: 2,
+            labels: Some(Labels::All(Label::Useful)),
+            seed: 5,
+            context: Some(QuestionContext {
+                question: "Who is the author of Emma?".into(),
+                golden_answers: vec!["Jane Austen".into()],
+            }),
+        };
+        let documents = engine.search(&query).await.unwrap();
+        let written: Vec<&str> = documents.iter().map(|document| document.text.as_str()).collect();
+        assert_eq!(written, ["Emma was written by Jane Austen.", "Jane Austen lived in Chawton."]);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use zerosearch_learner::seed::Seed;
 use zerosearch_learner::{LearnerError, Sample, SamplingRequest};
-use zerosearch_search::{Document, Query, QuestionContext, SearchError};
+use zerosearch_search::{Document, Query, QuestionContext, SearchError, clean};
 
 use super::information::{harmless, information_tokens};
 use super::{Action, Author, Ending, PromptError, Rollout, Trajectory, Transcript, Turn};
@@ -200,8 +200,7 @@ fn usable(sample: Sample, max_tokens: usize) -> Result<Sample, Fault> {
     }
 }
 
-/// A query as engines get it: one line, single spaces, no longer than an engine reads.
+/// A query as engines get it: one cleaned line, no longer than an engine reads.
 fn one_short_line(words: &str) -> String {
-    let line = words.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.chars().take(MAX_QUERY_CHARACTERS).collect::<String>().trim_end().to_owned()
+    clean(words).chars().take(MAX_QUERY_CHARACTERS).collect::<String>().trim_end().to_owned()
 }

@@ -3,6 +3,8 @@
 //! Only what the policy itself wrote in this turn is read, up to the first closing tag: there sampling stops too, so
 //! that whatever shares a token with the tag, or comes after it, has no meaning.
 
+use zerosearch_search::clean;
+
 use super::Action;
 
 /// Ends a query.
@@ -29,12 +31,12 @@ impl Protocol {
     }
 
     /// What the policy did with the words of one turn: the first complete pair of tags decides, and its content is
-    /// trimmed. No pair, or a query without a visible character, is [`Action::Invalid`].
+    /// trimmed. No pair, or a query of which cleaning leaves nothing, is [`Action::Invalid`].
     pub fn read(self, words: &str) -> Action {
         let Some((content, closer)) = self.first_pair(words) else { return Action::Invalid };
         match closer {
             ANSWER_CLOSER => Action::Answer(content.trim().to_owned()),
-            _ if content.chars().all(is_invisible) => Action::Invalid,
+            _ if clean(content).is_empty() => Action::Invalid,
             _ => Action::Search(content.trim().to_owned()),
         }
     }
@@ -56,13 +58,6 @@ impl Protocol {
             Self::AnswerOnly => &PAIRS[..1],
         }
     }
-}
-
-/// White space, control characters, and characters that take no room (zero-width and direction marks).
-fn is_invisible(character: char) -> bool {
-    character.is_whitespace()
-        || character.is_control()
-        || matches!(character, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -116,7 +111,7 @@ mod tests {
             "no start</search>",
             "<search></search>",
             "<search> \n\t </search>",
-            "<search>\u{200b}\u{7}</search>",
+            "<search>\u{200b}\u{7}\u{e0041}\u{1b}[31m</search>",
             "<Search>a</Search>",
             "<search >a</search >",
             "<answer>a",
