@@ -33,7 +33,7 @@ pub type TokenId = u32;
 pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What a learner answers with.
-pub type Result<T> = std::result::Result<T, LearnerError>;
+pub type Result<T, E = LearnerError> = std::result::Result<T, E>;
 
 /// What every learner can do.
 ///

@@ -1,0 +1,23 @@
+//! Where do weights come from, and how are they handed on?
+//!
+//! - [`Checkpoint`] is a model that was found: its dimensions, its text, and its tensors by name. It is a Hugging Face
+//!   directory (`directory`, `safetensors`, `config_file`), a GGUF file (`gguf`), a repository of the hub (`hub`), or
+//!   made of random numbers (`random`).
+//! - [`export`] writes a Hugging Face directory.
+//! - [`refuse_if_too_large`] says before loading what would not fit.
+
+mod checkpoint;
+mod config_file;
+mod directory;
+mod export;
+mod gguf;
+mod hub;
+mod map;
+mod memory;
+mod random;
+mod safetensors;
+
+pub use checkpoint::{Checkpoint, Origin};
+pub use export::{Dtype, Tensors, export};
+pub use hub::Hub;
+pub use memory::refuse_if_too_large;
