@@ -6,6 +6,7 @@ use zerosearch_learner::text::{Message, Text};
 use super::models::{MADE_UP, fixture, from_fixture, interleave, made_up, some_bytes, tensors};
 use super::writer::Writer;
 use crate::model::config::{Family, ModelConfig};
+use crate::weights::Checkpoint;
 use crate::weights::gguf::GgufFile;
 use crate::weights::gguf::encoding::Encoding;
 
@@ -46,6 +47,23 @@ fn dimensions_are_those_of_the_fixtures() {
     assert_eq!((qwen2.family, qwen2.tied_head, qwen2.qkv_bias), (Family::Qwen2, false, true));
     let (qwen3, ..) = open(&from_fixture("qwen3-tiny"));
     assert_eq!((qwen3.family, qwen3.head_width, qwen3.qk_norm), (Family::Qwen3, 32, true));
+}
+
+/// The GGUF file of a model and its Hugging Face directory open as the same model.
+#[test]
+fn a_gguf_file_and_a_directory_are_the_same_checkpoint() {
+    for name in ["llama-tiny", "qwen2-tiny", "qwen3-tiny"] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = Checkpoint::open_path(&from_fixture(name).save(folder.path())).unwrap();
+        let directory = Checkpoint::open_path(&fixture(name)).unwrap();
+        assert_eq!(file.config, directory.config);
+        for (tensor, _) in directory.config.tensors() {
+            assert_eq!(file.tensor(&tensor).unwrap(), directory.tensor(&tensor).unwrap(), "{name} {tensor}");
+        }
+        let sample = "the <|im_start|>theory in 1984";
+        assert_eq!(file.text.encode(sample), directory.text.encode(sample));
+        assert_eq!(file.text.stop_tokens(), directory.text.stop_tokens());
+    }
 }
 
 #[test]
