@@ -1,6 +1,6 @@
 //! A harvest: the documents of one call that are worth keeping.
 //!
-//! Every draft is cleaned and shortened. One without a word is dropped, and so is one that repeats an earlier document
+//! Every draft is cleaned and shortened. One without a word (articles are none) is dropped, and so is one that repeats an earlier document
 //! of the call: it would cost the policy context and teach it nothing. Both are counted.
 
 use std::collections::HashSet;

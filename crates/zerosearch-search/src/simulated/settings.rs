@@ -39,13 +39,6 @@ pub enum Structure {
     Forced,
 }
 
-impl Structure {
-    /// Which one suits a writer: forced where it can continue a reply, else free.
-    pub fn for_writer(can_continue: bool) -> Self {
-        if can_continue { Self::Forced } else { Self::Free }
-    }
-}
-
 impl SimulatedSettings {
     /// The usual settings with `template`: free structure, up to 20 documents of about 30 words (60 at most, 100
     /// tokens), temperature 0.8, top-p 1, two rewrites.
