@@ -59,14 +59,15 @@ mod tests {
 
     const SAMPLE: Grpo = Grpo { deviation: Deviation::Sample };
 
-    /// The reference's golden vector: mean .3, sample deviation .447214.
+    /// The reference's golden vector: mean .3, sample deviation .447214. It was computed from rounded intermediate
+    /// numbers, hence the tolerance: by hand, .7 / (.4472136 + 1e-6) = 1.565244.
     #[test]
     fn matches_the_golden_vector() {
         let computed = SAMPLE.advantages(&[1.0, 0.0, 0.5, 0.0, 0.0]);
         for (computed, expected) in
             computed.into_iter().zip([1.565_246, -0.670_820, 0.447_213, -0.670_820, -0.670_820])
         {
-            assert!((computed - expected).abs() < 1e-6, "{computed} instead of {expected}");
+            assert!((computed - expected).abs() < 4e-6, "{computed} instead of {expected}");
         }
     }
 
