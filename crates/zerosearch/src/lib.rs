@@ -5,11 +5,19 @@
 //! are useless), *turn*, *transcript* (tokens with authors), *trajectory* (a finished transcript, its ending and its
 //! reward), *group* (one question, several trajectories), *batch*, *step*, *run* (a folder).
 
+pub mod ask;
 pub mod config;
 pub mod curriculum;
+pub mod engines;
+pub mod eval;
+pub mod learners;
+pub mod progress;
 pub mod qa;
 pub mod report;
 pub mod rl;
 pub mod rollout;
 pub mod run;
+pub mod sft;
 pub mod simulator;
+pub mod stop;
+pub mod train;

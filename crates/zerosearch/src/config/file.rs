@@ -1,0 +1,317 @@
+//! A config file: what a person may write, every key optional, unknown keys refused with the nearest name.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::check::nearest;
+use super::{Complaint, Setting};
+
+/// What kind of value a key takes, in words for a message.
+trait Kind {
+    const WORDS: &'static str;
+}
+
+impl Kind for bool {
+    const WORDS: &'static str = "true or false";
+}
+impl Kind for usize {
+    const WORDS: &'static str = "a whole number, 0 or more";
+}
+impl Kind for u64 {
+    const WORDS: &'static str = "a whole number, 0 or more";
+}
+impl Kind for f64 {
+    const WORDS: &'static str = "a number";
+}
+impl Kind for String {
+    const WORDS: &'static str = "a text in quotes";
+}
+impl Kind for Vec<String> {
+    const WORDS: &'static str = "a list of texts, [\"...\"]";
+}
+
+/// Declares the sections: a struct of optional keys each, and the names and kinds that messages need.
+macro_rules! sections {
+    ($($section:ident: $name:ident { $($(#[$doc:meta])* $key:ident: $kind:ty,)* })*) => {
+        $(
+            #[doc = concat!("The section `[", stringify!($section), "]` as written.")]
+            #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+            #[serde(default, deny_unknown_fields)]
+            pub struct $name {
+                $($(#[$doc])* #[serde(skip_serializing_if = "Option::is_none")] pub $key: Option<$kind>,)*
+            }
+        )*
+
+        /// A whole config file as written.
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct ConfigFile {
+            $(#[doc = concat!("`[", stringify!($section), "]`")] pub $section: $name,)*
+        }
+
+        /// Every section with its keys and what each takes.
+        const SECTIONS: &[(&str, &[(&str, &str)])] = &[
+            $((stringify!($section), &[$((stringify!($key), <$kind as Kind>::WORDS),)*]),)*
+        ];
+    };
+}
+
+sections! {
+    model: ModelFile {
+        path: String,
+        arithmetic: String,
+        threads: usize,
+        activation_gib: f64,
+        layers: usize,
+        width: usize,
+        heads: usize,
+        context: usize,
+    }
+    questions: QuestionsFile {
+        train: Vec<String>,
+        exclude: Vec<String>,
+        limit: usize,
+        skip_unusable: bool,
+    }
+    rollout: RolloutFile {
+        engine: String,
+        max_turns: usize,
+        k: usize,
+        max_response_tokens: usize,
+        max_document_tokens: usize,
+        max_context_tokens: usize,
+        temperature: f64,
+        prompt: String,
+        hint: String,
+        document_style: String,
+        concurrency: usize,
+    }
+    simulator: SimulatorFile {
+        mode: String,
+        template: String,
+        structure: String,
+        words: usize,
+        max_words: usize,
+        max_tokens: usize,
+        rewrites: usize,
+        temperature: f64,
+        top_p: f64,
+        model: String,
+        urls: Vec<String>,
+        api: String,
+        model_name: String,
+        key_env: String,
+        timeout_s: f64,
+        retries: usize,
+        concurrency: usize,
+    }
+    curriculum: CurriculumFile {
+        noise_start: f64,
+        noise_end: f64,
+        base: f64,
+        per_document: bool,
+    }
+    rl: RlFile {
+        algorithm: String,
+        baseline: String,
+        std: String,
+        reward: String,
+        steps: usize,
+        questions_per_step: usize,
+        group_size: usize,
+        updates_per_step: usize,
+        clip_low: f64,
+        clip_high: f64,
+        kl_coef: f64,
+        kl_type: String,
+        kl_in: String,
+        entropy_bonus: f64,
+        max_broken_share: f64,
+    }
+    optimizer: OptimizerFile {
+        learning_rate: f64,
+        warmup_steps: usize,
+        schedule: String,
+        min_share: f64,
+        weight_decay: f64,
+        decay_all: bool,
+        beta1: f64,
+        beta2: f64,
+        epsilon: f64,
+        max_grad_norm: f64,
+    }
+    sft: SftFile {
+        files: Vec<String>,
+        epochs: usize,
+        limit: usize,
+        tokens_per_step: usize,
+        max_row_tokens: usize,
+        skip_long: bool,
+    }
+    eval: EvalFile {
+        every: usize,
+        questions: Vec<String>,
+        engine: String,
+        count: usize,
+        noise: f64,
+    }
+    run: RunFile {
+        folder: String,
+        seed: u64,
+        save_every: usize,
+        keep: usize,
+    }
+}
+
+impl ConfigFile {
+    /// Reads `text` (TOML) and applies `settings` over it.
+    ///
+    /// # Errors
+    /// The first key that is unknown or takes another kind of value, or where the text stops being TOML.
+    pub fn parse(text: &str, settings: &[Setting]) -> Result<Self, Complaint> {
+        let mut table: toml::Table =
+            toml::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| {
+                Complaint::without_value("the file", format!("is not TOML: {}", at_line(text, &error)))
+            })?;
+        for setting in settings {
+            setting.apply(&mut table)?;
+        }
+        for (section, value) in &table {
+            check_section(section, value)?;
+        }
+        table
+            .try_into()
+            .map_err(|error: toml::de::Error| Complaint::without_value("the file", error.message()))
+    }
+
+    /// Reads the file at `path` and applies `settings` over it.
+    pub fn read(path: &Path, settings: &[Setting]) -> anyhow::Result<Self> {
+        use anyhow::Context;
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("the config file {} cannot be read", path.display()))?;
+        Self::parse(&text, settings)
+            .with_context(|| format!("the config file {} cannot be used", path.display()))
+    }
+}
+
+/// Every key as `section.key`, with the kind of value it takes in words.
+pub fn known_keys() -> Vec<(String, &'static str)> {
+    let keys = |(section, keys): &(&str, &'static [(&str, &'static str)])| {
+        let section = (*section).to_owned();
+        keys.iter().map(move |(key, kind)| (format!("{section}.{key}"), *kind)).collect::<Vec<_>>()
+    };
+    SECTIONS.iter().flat_map(keys).collect()
+}
+
+fn check_section(section: &str, value: &toml::Value) -> Result<(), Complaint> {
+    let Some((_, keys)) = SECTIONS.iter().find(|(name, _)| *name == section) else {
+        return Err(unknown_section(section));
+    };
+    let Some(table) = value.as_table() else {
+        return Err(Complaint::new(section, value, format!("must be a section, [{section}], not a value")));
+    };
+    for (key, value) in table {
+        match keys.iter().find(|(name, _)| name == key) {
+            None => return Err(unknown_key(section, key)),
+            Some((_, kind)) => check_kind(section, key, value, kind)?,
+        }
+    }
+    Ok(())
+}
+
+/// A value of the wrong kind is found by reading this key alone, so that the message can name it.
+fn check_kind(section: &str, key: &str, value: &toml::Value, kind: &str) -> Result<(), Complaint> {
+    let alone = toml::Table::from_iter([(key.to_owned(), value.clone())]);
+    let file = toml::Table::from_iter([(section.to_owned(), toml::Value::Table(alone))]);
+    match file.try_into::<ConfigFile>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Complaint::new(format!("{section}.{key}"), value, format!("must be {kind}"))),
+    }
+}
+
+fn unknown_section(section: &str) -> Complaint {
+    let known: Vec<&str> = SECTIONS.iter().map(|(name, _)| *name).collect();
+    let homes: Vec<String> = SECTIONS
+        .iter()
+        .filter(|(_, keys)| keys.iter().any(|(key, _)| *key == section))
+        .map(|(name, _)| format!("{name}.{section}"))
+        .collect();
+    let complaint = Complaint::without_value(section, "there is no such section");
+    match (nearest(section, &known), homes.as_slice()) {
+        (_, [home, ..]) => complaint.hint(format!("did you mean `{home}`?")),
+        (Some(name), _) => complaint.hint(format!("did you mean `[{name}]`?")),
+        (None, _) => complaint.hint(format!("the sections are {}", known.join(", "))),
+    }
+}
+
+/// Offers the nearest key of the same section, else the nearest of any.
+fn unknown_key(section: &str, key: &str) -> Complaint {
+    let here: Vec<&str> = SECTIONS
+        .iter()
+        .filter(|(name, _)| *name == section)
+        .flat_map(|(_, keys)| keys.iter().map(|(key, _)| *key))
+        .collect();
+    let complaint = Complaint::without_value(format!("{section}.{key}"), "there is no such key");
+    let elsewhere =
+        SECTIONS.iter().find(|(_, keys)| keys.iter().any(|(name, _)| *name == key)).map(|(name, _)| *name);
+    match (elsewhere, nearest(key, &here)) {
+        (Some(home), _) => complaint.hint(format!("did you mean `{home}.{key}`?")),
+        (None, Some(name)) => complaint.hint(format!("did you mean `{section}.{name}`?")),
+        (None, None) => complaint.hint(format!("the keys of [{section}] are {}", here.join(", "))),
+    }
+}
+
+/// The message of a syntax error with its line, counted from 1.
+fn at_line(text: &str, error: &toml::de::Error) -> String {
+    let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+    match line {
+        Some(line) => format!("line {line}: {}", error.message()),
+        None => error.message().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complaint(text: &str) -> Complaint {
+        ConfigFile::parse(text, &[]).unwrap_err()
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_and_the_nearest_offered() {
+        let wrong = complaint("[rl]\ngroupsize = 8\n");
+        assert_eq!(wrong.to_string(), "rl.groupsize: there is no such key");
+        assert_eq!(wrong.hint.as_deref(), Some("did you mean `rl.group_size`?"));
+        assert_eq!(
+            complaint("[rl]\nnoise_start = 0.5").hint.as_deref(),
+            Some("did you mean `curriculum.noise_start`?")
+        );
+        assert_eq!(complaint("[rollouts]\n").hint.as_deref(), Some("did you mean `[rollout]`?"));
+        assert_eq!(complaint("steps = 3").hint.as_deref(), Some("did you mean `rl.steps`?"));
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_named_with_its_key() {
+        assert_eq!(
+            complaint("[rl]\nsteps = 3\ngroup_size = \"eight\"").to_string(),
+            "rl.group_size = \"eight\": must be a whole number, 0 or more"
+        );
+        assert_eq!(
+            complaint("[rl]\nsteps = -1").to_string(),
+            "rl.steps = -1: must be a whole number, 0 or more"
+        );
+    }
+
+    #[test]
+    fn broken_toml_is_reported_with_its_line() {
+        assert!(complaint("[rl]\nsteps = 3\nsteps = = 4\n").to_string().contains("line 3"));
+    }
+
+    #[test]
+    fn a_setting_wins_over_the_file_and_a_byte_order_mark_is_no_key() {
+        let file = ConfigFile::parse("\u{feff}[rl]\nsteps = 3\n", &["rl.steps=5".parse().unwrap()]).unwrap();
+        assert_eq!(file.rl.steps, Some(5));
+    }
+}

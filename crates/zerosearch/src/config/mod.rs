@@ -1,0 +1,23 @@
+//! What may a person write, and what does it mean?
+//!
+//! Two stages. A [`ConfigFile`] is what was written: TOML, two levels deep, every key optional, unknown keys refused
+//! with the nearest name. A [`Plan`] is what the program runs on: nothing left to decide, nothing left to check. The one
+//! way from the first to the second is [`ConfigFile::resolve`], the only place where defaults are written. A plan is
+//! itself a valid config file that resolves to the same plan; it is what a run folder records.
+
+mod check;
+mod complaint;
+mod file;
+mod plan;
+mod resolve;
+mod set;
+
+pub use complaint::Complaint;
+pub use file::{ConfigFile, known_keys};
+pub use plan::{
+    AlgorithmName, ApiName, Arithmetic, Baseline, Curriculum, DocumentStyle, EngineName, Eval, KlPlace,
+    KlType, Model, Optimizer, Plan, Questions, Reward, Rl, Rollout, Run, Schedule, Sft, Simulator,
+    SimulatorMode, Spread, Structure,
+};
+pub use resolve::Purpose;
+pub use set::Setting;

@@ -1,0 +1,384 @@
+//! A plan: what the program runs on, every choice made and every value checked.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Declares a closed set of names, as they are written in a config file.
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum $name { $($(#[$variant_doc])* #[serde(rename = $text)] $variant,)* }
+
+        impl $name {
+            /// Every name with its meaning.
+            pub(super) const NAMES: &'static [(&'static str, Self)] = &[$(($text, Self::$variant),)*];
+
+            /// The name as a config file writes it.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+        }
+    )*};
+}
+
+names! {
+    /// The numbers that the local learner computes in.
+    Arithmetic {
+        /// bf16 weights and activations, f32 sums.
+        Bf16 = "bf16",
+        /// f32 throughout: slower, for comparisons with other programs.
+        F32 = "f32",
+    }
+    /// Who answers search calls.
+    EngineName {
+        /// A language model plays the engine, as `[simulator]` says.
+        Simulated = "simulated",
+        /// A fixed program plays it: useful documents hold a golden answer, noisy ones do not. No model needed.
+        Scripted = "scripted",
+        /// Nobody: the policy answers in one turn from what it knows.
+        None = "none",
+    }
+    /// How documents are shown to the policy.
+    DocumentStyle {
+        /// `Doc 1: text`
+        ZeroSearch = "zerosearch",
+        /// `Doc 1(Title: title) text`
+        SearchR1 = "search-r1",
+    }
+    /// How the simulator is prompted.
+    SimulatorMode {
+        /// A few-shot prompt for any instruction-tuned model.
+        Instruct = "instruct",
+        /// The short prompt that fine-tuned simulators were trained on.
+        Tuned = "tuned",
+        /// The template file that `simulator.template` names.
+        Template = "template",
+    }
+    /// How a simulator's reply becomes documents.
+    Structure {
+        /// The model writes them all; they are found in its text.
+        Free = "free",
+        /// Each document is begun for the model and ends with its line: for small models.
+        Forced = "forced",
+    }
+    /// Which endpoint of an OpenAI-compatible server is used.
+    ApiName {
+        /// `/v1/chat/completions`
+        Chat = "chat",
+        /// `/v1/completions`
+        Completions = "completions",
+    }
+    /// How advantages are made of rewards.
+    AlgorithmName {
+        /// The reward itself, or its distance from `rl.baseline`.
+        Reinforce = "reinforce",
+        /// The reward's distance from its group's mean, in units of `rl.std`.
+        Grpo = "grpo",
+    }
+    /// What REINFORCE compares a reward with.
+    Baseline {
+        /// Nothing: the raw reward, as in the paper.
+        None = "none",
+        /// The mean of the group's other rewards.
+        LeaveOneOut = "leave_one_out",
+        /// The mean of the whole batch.
+        BatchMean = "batch_mean",
+    }
+    /// What GRPO divides by.
+    Spread {
+        /// The group's sample standard deviation.
+        Sample = "sample",
+        /// Nothing.
+        None = "none",
+    }
+    /// What training raises.
+    Reward {
+        /// Token F1 of the answer, as in the paper.
+        F1 = "f1",
+        /// Exact match.
+        Em = "em",
+        /// A golden answer is contained in the answer.
+        SubEm = "sub_em",
+        /// The share of the policy's tokens that are protocol tags. It says nothing about the answer: it lets a
+        /// random model show, within seconds, that the whole loop learns.
+        Tags = "tags",
+    }
+    /// How the divergence from the reference policy is estimated.
+    KlType {
+        /// `lp - reference`
+        K1 = "k1",
+        /// `(reference - lp)^2 / 2`
+        K2 = "k2",
+        /// `exp(reference - lp) - (reference - lp) - 1`
+        K3 = "k3",
+    }
+    /// Where the divergence is charged.
+    KlPlace {
+        /// Added to the loss.
+        Loss = "loss",
+        /// Taken from the reward.
+        Reward = "reward",
+    }
+    /// How the learning rate goes on after the warm-up.
+    Schedule {
+        /// It stays.
+        Constant = "constant",
+        /// It falls along a cosine to `optimizer.min_share` of itself.
+        Cosine = "cosine",
+    }
+}
+
+/// Everything that a run is made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// The policy.
+    pub model: Model,
+    /// What is asked in training.
+    pub questions: Questions,
+    /// How a conversation goes.
+    pub rollout: Rollout,
+    /// The model that plays the search engine.
+    pub simulator: Simulator,
+    /// How much of what it writes is noise.
+    pub curriculum: Curriculum,
+    /// How the policy learns from its conversations.
+    pub rl: Rl,
+    /// How weights are moved.
+    pub optimizer: Optimizer,
+    /// How the policy learns from examples.
+    pub sft: Sft,
+    /// What is measured on the way.
+    pub eval: Eval,
+    /// What is left on disk.
+    pub run: Run,
+}
+
+/// `[model]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    /// A Hugging Face directory, a GGUF file or a hub id; `random` for a random model of the shape below.
+    pub path: String,
+    /// The numbers it is computed in.
+    pub arithmetic: Arithmetic,
+    /// Threads; 0 for one on each core. Results do not depend on it.
+    pub threads: usize,
+    /// Memory for activations in GiB; layers are recomputed where it does not suffice.
+    pub activation_gib: f64,
+    /// Layers of a random model.
+    pub layers: usize,
+    /// Width of a random model.
+    pub width: usize,
+    /// Attention heads of a random model.
+    pub heads: usize,
+    /// Context of a random model in tokens.
+    pub context: usize,
+}
+
+/// `[questions]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Questions {
+    /// The files to train on, each a path or `name=path`.
+    pub train: Vec<String>,
+    /// Files whose questions are taken out of the training questions.
+    pub exclude: Vec<String>,
+    /// Train on this many, drawn by the run's seed; 0 for all.
+    pub limit: usize,
+    /// Rows without a question or an answer are counted and left out, not refused.
+    pub skip_unusable: bool,
+}
+
+/// `[rollout]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rollout {
+    /// Who answers search calls in training.
+    pub engine: EngineName,
+    /// Turns in which the policy may search; one more turn is left to answer.
+    pub max_turns: usize,
+    /// Documents for each search call.
+    pub k: usize,
+    /// Tokens that the policy may write in one turn.
+    pub max_response_tokens: usize,
+    /// Tokens of documents that are shown in one turn.
+    pub max_document_tokens: usize,
+    /// Tokens of a whole conversation, the prompt included.
+    pub max_context_tokens: usize,
+    /// Sampling temperature in training.
+    pub temperature: f64,
+    /// A template file for the prompt; without one, the built-in.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub prompt: Option<PathBuf>,
+    /// A text file with what a turn without an action is told; without one, the built-in.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub hint: Option<PathBuf>,
+    /// How documents are shown.
+    pub document_style: DocumentStyle,
+    /// Conversations in flight at once.
+    pub concurrency: usize,
+}
+
+/// `[simulator]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Simulator {
+    /// How it is prompted.
+    pub mode: SimulatorMode,
+    /// The template file of mode `template`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub template: Option<PathBuf>,
+    /// How its reply becomes documents.
+    pub structure: Structure,
+    /// Words that a document is asked to have.
+    pub words: usize,
+    /// Words that it may have; a longer one is cut.
+    pub max_words: usize,
+    /// Tokens for one document.
+    pub max_tokens: usize,
+    /// Times that a reply without anything usable is written again.
+    pub rewrites: usize,
+    /// Its sampling temperature.
+    pub temperature: f64,
+    /// Its nucleus.
+    pub top_p: f64,
+    /// A local model: a directory, a GGUF file or a hub id. Empty where servers are asked instead; with neither, the
+    /// model that training starts from plays the engine.
+    pub model: String,
+    /// Base addresses of OpenAI-compatible servers.
+    pub urls: Vec<String>,
+    /// Which of their endpoints is used.
+    pub api: ApiName,
+    /// The model's name on the servers.
+    pub model_name: String,
+    /// The environment variable that holds the servers' key.
+    pub key_env: String,
+    /// Seconds to wait for one reply.
+    pub timeout_s: f64,
+    /// Tries after the first.
+    pub retries: usize,
+    /// Calls in flight at once.
+    pub concurrency: usize,
+}
+
+/// `[curriculum]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Curriculum {
+    /// Chance of noise at the start.
+    pub noise_start: f64,
+    /// Chance of noise at the last step.
+    pub noise_end: f64,
+    /// Base of the growth; 1 for a straight line.
+    pub base: f64,
+    /// One coin for each document instead of one for each search call.
+    pub per_document: bool,
+}
+
+/// `[rl]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rl {
+    /// How advantages are made.
+    pub algorithm: AlgorithmName,
+    /// REINFORCE's baseline.
+    pub baseline: Baseline,
+    /// GRPO's divisor.
+    pub std: Spread,
+    /// What is raised.
+    pub reward: Reward,
+    /// Steps in all.
+    pub steps: usize,
+    /// Questions in each step.
+    pub questions_per_step: usize,
+    /// Conversations for each question.
+    pub group_size: usize,
+    /// Optimizer steps made of each step's conversations.
+    pub updates_per_step: usize,
+    /// How far below 1 the probability ratio may fall.
+    pub clip_low: f64,
+    /// How far above 1 it may rise.
+    pub clip_high: f64,
+    /// How much divergence from the start weights costs; 0 for nothing, and no reference is kept.
+    pub kl_coef: f64,
+    /// How it is estimated.
+    pub kl_type: KlType,
+    /// Where it is charged.
+    pub kl_in: KlPlace,
+    /// How much entropy is rewarded.
+    pub entropy_bonus: f64,
+    /// The run stops when a larger share of a step's conversations is broken.
+    pub max_broken_share: f64,
+}
+
+/// `[optimizer]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Optimizer {
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Steps of linear warm-up; the first is not zero.
+    pub warmup_steps: usize,
+    /// What follows the warm-up.
+    pub schedule: Schedule,
+    /// Where a cosine ends, as a share of the peak.
+    pub min_share: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Whether norms and biases decay too.
+    pub decay_all: bool,
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
+    /// Largest norm of the gradients; 0 for no limit.
+    pub max_grad_norm: f64,
+}
+
+/// `[sft]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sft {
+    /// The files to learn from.
+    pub files: Vec<String>,
+    /// How often each row is seen.
+    pub epochs: usize,
+    /// Learn from this many rows, drawn by the run's seed; 0 for all.
+    pub limit: usize,
+    /// Tokens of one optimizer step, prompts included; a longer row is a step of its own.
+    pub tokens_per_step: usize,
+    /// The longest row in tokens.
+    pub max_row_tokens: usize,
+    /// Longer rows are counted and left out, not refused.
+    pub skip_long: bool,
+}
+
+/// `[eval]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Eval {
+    /// Steps between two evaluations; 0 for none during training.
+    pub every: usize,
+    /// The files to ask from, each a path or `name=path`.
+    pub questions: Vec<String>,
+    /// Who answers search calls.
+    pub engine: EngineName,
+    /// Ask this many, drawn by the run's seed; 0 for all.
+    pub count: usize,
+    /// Chance of noise.
+    pub noise: f64,
+}
+
+/// `[run]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Every random draw follows from it.
+    pub seed: u64,
+    /// Steps between two checkpoints. The last step is always saved.
+    pub save_every: usize,
+    /// Checkpoints that are kept besides the best.
+    pub keep: usize,
+}
+
+impl Plan {
+    /// The plan as a config file that resolves to itself.
+    pub fn to_toml(&self) -> anyhow::Result<String> {
+        Ok(toml::to_string(self)?)
+    }
+}

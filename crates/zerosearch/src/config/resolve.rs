@@ -1,0 +1,402 @@
+//! From what was written to what it means: the only place where defaults are written.
+
+use std::path::PathBuf;
+
+use super::check::{at_least, between, named, one_of, positive, some};
+use super::file::{
+    CurriculumFile, EvalFile, ModelFile, OptimizerFile, QuestionsFile, RlFile, RolloutFile, RunFile, SftFile,
+    SimulatorFile,
+};
+use super::plan::{
+    AlgorithmName, ApiName, Arithmetic, Baseline, Curriculum, DocumentStyle, EngineName, Eval, KlPlace,
+    KlType, Model, Optimizer, Plan, Questions, Reward, Rl, Rollout, Run, Schedule, Sft, Simulator,
+    SimulatorMode, Spread, Structure,
+};
+use super::{Complaint, ConfigFile};
+
+type Resolved<T> = Result<T, Complaint>;
+
+/// What the plan is for: which keys must be given, and which defaults suit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Reinforcement learning.
+    Train,
+    /// Supervised fine-tuning.
+    Sft,
+    /// Asking a finished policy.
+    Use,
+}
+
+impl ConfigFile {
+    /// What this file means for `purpose`.
+    ///
+    /// # Errors
+    /// The first key that is missing, out of range, or contradicts another.
+    pub fn resolve(self, purpose: Purpose) -> Resolved<Plan> {
+        let rollout = rollout(self.rollout)?;
+        let rl = rl(self.rl)?;
+        let plan = Plan {
+            model: model(self.model)?,
+            questions: questions(self.questions, purpose)?,
+            simulator: simulator(self.simulator)?,
+            curriculum: curriculum(self.curriculum)?,
+            optimizer: optimizer(self.optimizer, purpose, rl.steps)?,
+            sft: sft(self.sft, purpose)?,
+            eval: eval(self.eval, rollout.engine)?,
+            run: run(self.run)?,
+            rollout,
+            rl,
+        };
+        agree(&plan)?;
+        Ok(plan)
+    }
+}
+
+fn model(file: ModelFile) -> Resolved<Model> {
+    let path = file.path.ok_or_else(|| {
+        Complaint::without_value("model.path", "no model is named")
+            .hint("give `--model` a Hugging Face directory, a .gguf file or a hub id")
+    })?;
+    let (width, heads) = (file.width.unwrap_or(64), file.heads.unwrap_or(4));
+    if some("model.heads", heads)? * 2 > width || !width.is_multiple_of(heads * 2) {
+        return Err(Complaint::new(
+            "model.width",
+            width,
+            format!("must be a multiple of {}, twice model.heads", heads * 2),
+        ));
+    }
+    Ok(Model {
+        path: named("model.path", path)?,
+        arithmetic: name("model.arithmetic", file.arithmetic, Arithmetic::Bf16, Arithmetic::NAMES)?,
+        threads: file.threads.unwrap_or(0),
+        activation_gib: positive("model.activation_gib", file.activation_gib.unwrap_or(2.0))?,
+        layers: some("model.layers", file.layers.unwrap_or(2))?,
+        width,
+        heads,
+        context: between("model.context", file.context.unwrap_or(1024), 16, 1 << 20)?,
+    })
+}
+
+fn questions(file: QuestionsFile, purpose: Purpose) -> Resolved<Questions> {
+    let train = file.train.unwrap_or_default();
+    if purpose == Purpose::Train && train.is_empty() {
+        return Err(Complaint::without_value("questions.train", "no training questions are named").hint(
+            "give it a list of JSONL or Parquet files with the columns `question` and `golden_answers`",
+        ));
+    }
+    Ok(Questions {
+        train,
+        exclude: file.exclude.unwrap_or_default(),
+        limit: file.limit.unwrap_or(0),
+        skip_unusable: file.skip_unusable.unwrap_or(false),
+    })
+}
+
+fn rollout(file: RolloutFile) -> Resolved<Rollout> {
+    Ok(Rollout {
+        engine: name("rollout.engine", file.engine, EngineName::Simulated, EngineName::NAMES)?,
+        max_turns: between("rollout.max_turns", file.max_turns.unwrap_or(4), 1, 64)?,
+        k: between("rollout.k", file.k.unwrap_or(5), 1, 20)?,
+        max_response_tokens: some("rollout.max_response_tokens", file.max_response_tokens.unwrap_or(500))?,
+        max_document_tokens: between(
+            "rollout.max_document_tokens",
+            file.max_document_tokens.unwrap_or(500),
+            16,
+            1 << 20,
+        )?,
+        max_context_tokens: between(
+            "rollout.max_context_tokens",
+            file.max_context_tokens.unwrap_or(4096),
+            32,
+            1 << 20,
+        )?,
+        temperature: positive("rollout.temperature", file.temperature.unwrap_or(1.0))?,
+        prompt: file.prompt.map(PathBuf::from),
+        hint: file.hint.map(PathBuf::from),
+        document_style: name(
+            "rollout.document_style",
+            file.document_style,
+            DocumentStyle::ZeroSearch,
+            DocumentStyle::NAMES,
+        )?,
+        concurrency: some("rollout.concurrency", file.concurrency.unwrap_or(256))?,
+    })
+}
+
+fn simulator(file: SimulatorFile) -> Resolved<Simulator> {
+    let urls = file.urls.unwrap_or_default();
+    let model = file.model.unwrap_or_default();
+    if !urls.is_empty() && !model.is_empty() {
+        return Err(Complaint::new(
+            "simulator.model",
+            format!("\"{model}\""),
+            "cannot be given together with simulator.urls",
+        )
+        .hint("name a local model, or servers and their simulator.model_name"));
+    }
+    let mode = name("simulator.mode", file.mode, SimulatorMode::Instruct, SimulatorMode::NAMES)?;
+    if (mode == SimulatorMode::Template) != file.template.is_some() {
+        return Err(Complaint::without_value(
+            "simulator.template",
+            "goes together with simulator.mode = \"template\"",
+        )
+        .hint("give both or neither"));
+    }
+    let api = name("simulator.api", file.api, ApiName::Chat, ApiName::NAMES)?;
+    let chat_server = !urls.is_empty() && api == ApiName::Chat;
+    let usual = if chat_server || mode == SimulatorMode::Tuned { Structure::Free } else { Structure::Forced };
+    let structure = name("simulator.structure", file.structure, usual, Structure::NAMES)?;
+    if structure == Structure::Forced && chat_server {
+        return Err(Complaint::new(
+            "simulator.structure",
+            "\"forced\"",
+            "a chat server cannot go on with a reply that was begun",
+        )
+        .hint("use simulator.api = \"completions\" or simulator.structure = \"free\""));
+    }
+    let words = between("simulator.words", file.words.unwrap_or(30), 5, 1000)?;
+    Ok(Simulator {
+        mode,
+        template: file.template.map(PathBuf::from),
+        structure,
+        words,
+        max_words: between("simulator.max_words", file.max_words.unwrap_or(2 * words), words, 2000)?,
+        max_tokens: some("simulator.max_tokens", file.max_tokens.unwrap_or(100))?,
+        rewrites: between("simulator.rewrites", file.rewrites.unwrap_or(2), 0, 100)?,
+        temperature: at_least("simulator.temperature", file.temperature.unwrap_or(0.8), 0.0)?,
+        top_p: between("simulator.top_p", file.top_p.unwrap_or(1.0), f64::MIN_POSITIVE, 1.0)?,
+        model,
+        urls,
+        api,
+        model_name: file.model_name.unwrap_or_default(),
+        key_env: file.key_env.unwrap_or_default(),
+        timeout_s: positive("simulator.timeout_s", file.timeout_s.unwrap_or(60.0))?,
+        retries: between("simulator.retries", file.retries.unwrap_or(4), 0, 20)?,
+        concurrency: some("simulator.concurrency", file.concurrency.unwrap_or(64))?,
+    })
+}
+
+fn curriculum(file: CurriculumFile) -> Resolved<Curriculum> {
+    Ok(Curriculum {
+        noise_start: between("curriculum.noise_start", file.noise_start.unwrap_or(0.0), 0.0, 1.0)?,
+        noise_end: between("curriculum.noise_end", file.noise_end.unwrap_or(0.5), 0.0, 1.0)?,
+        base: positive("curriculum.base", file.base.unwrap_or(4.0))?,
+        per_document: file.per_document.unwrap_or(false),
+    })
+}
+
+fn rl(file: RlFile) -> Resolved<Rl> {
+    Ok(Rl {
+        algorithm: algorithm(file.algorithm)?,
+        baseline: name("rl.baseline", file.baseline, Baseline::None, Baseline::NAMES)?,
+        std: name("rl.std", file.std, Spread::Sample, Spread::NAMES)?,
+        reward: name("rl.reward", file.reward, Reward::F1, Reward::NAMES)?,
+        steps: some("rl.steps", file.steps.unwrap_or(200))?,
+        questions_per_step: some("rl.questions_per_step", file.questions_per_step.unwrap_or(64))?,
+        group_size: some("rl.group_size", file.group_size.unwrap_or(5))?,
+        updates_per_step: some("rl.updates_per_step", file.updates_per_step.unwrap_or(1))?,
+        clip_low: between("rl.clip_low", file.clip_low.unwrap_or(0.2), 0.0, 1.0)?,
+        clip_high: at_least("rl.clip_high", file.clip_high.unwrap_or(0.2), 0.0)?,
+        kl_coef: at_least("rl.kl_coef", file.kl_coef.unwrap_or(0.0), 0.0)?,
+        kl_type: name("rl.kl_type", file.kl_type, KlType::K3, KlType::NAMES)?,
+        kl_in: name("rl.kl_in", file.kl_in, KlPlace::Loss, KlPlace::NAMES)?,
+        entropy_bonus: at_least("rl.entropy_bonus", file.entropy_bonus.unwrap_or(0.0), 0.0)?,
+        max_broken_share: between("rl.max_broken_share", file.max_broken_share.unwrap_or(0.2), 0.0, 1.0)?,
+    })
+}
+
+/// Algorithms of the field that this version does not have are refused by name.
+fn algorithm(written: Option<String>) -> Resolved<AlgorithmName> {
+    if let Some((absent, refusal)) = written.as_ref().and_then(|name| Some((name, crate::rl::refuse(name)?)))
+    {
+        return Err(Complaint::new("rl.algorithm", format!("\"{absent}\""), refusal));
+    }
+    name("rl.algorithm", written, AlgorithmName::Grpo, AlgorithmName::NAMES)
+}
+
+fn optimizer(file: OptimizerFile, purpose: Purpose, steps: usize) -> Resolved<Optimizer> {
+    let (usual_rate, usual_schedule) = match purpose {
+        Purpose::Sft => (2e-5, Schedule::Cosine),
+        Purpose::Train | Purpose::Use => (1e-6, Schedule::Constant),
+    };
+    Ok(Optimizer {
+        learning_rate: positive("optimizer.learning_rate", file.learning_rate.unwrap_or(usual_rate))?,
+        warmup_steps: file.warmup_steps.unwrap_or(5.min(steps)),
+        schedule: name("optimizer.schedule", file.schedule, usual_schedule, Schedule::NAMES)?,
+        min_share: between("optimizer.min_share", file.min_share.unwrap_or(0.1), 0.0, 1.0)?,
+        weight_decay: at_least("optimizer.weight_decay", file.weight_decay.unwrap_or(0.01), 0.0)?,
+        decay_all: file.decay_all.unwrap_or(false),
+        beta1: between("optimizer.beta1", file.beta1.unwrap_or(0.9), 0.0, 0.999_999)?,
+        beta2: between("optimizer.beta2", file.beta2.unwrap_or(0.999), 0.0, 0.999_999)?,
+        epsilon: positive("optimizer.epsilon", file.epsilon.unwrap_or(1e-8))?,
+        max_grad_norm: at_least("optimizer.max_grad_norm", file.max_grad_norm.unwrap_or(1.0), 0.0)?,
+    })
+}
+
+fn sft(file: SftFile, purpose: Purpose) -> Resolved<Sft> {
+    let files = file.files.unwrap_or_default();
+    if purpose == Purpose::Sft && files.is_empty() {
+        return Err(Complaint::without_value("sft.files", "no rows to learn from are named")
+            .hint("give it a list of JSONL files; `zerosearch convert --help` says how to make some"));
+    }
+    Ok(Sft {
+        files,
+        epochs: some("sft.epochs", file.epochs.unwrap_or(1))?,
+        limit: file.limit.unwrap_or(0),
+        tokens_per_step: some("sft.tokens_per_step", file.tokens_per_step.unwrap_or(8192))?,
+        max_row_tokens: between("sft.max_row_tokens", file.max_row_tokens.unwrap_or(4096), 2, 1 << 20)?,
+        skip_long: file.skip_long.unwrap_or(false),
+    })
+}
+
+fn eval(file: EvalFile, training_engine: EngineName) -> Resolved<Eval> {
+    let questions = file.questions.unwrap_or_default();
+    let every = file.every.unwrap_or(0);
+    if every > 0 && questions.is_empty() {
+        return Err(Complaint::new("eval.every", every, "there are no eval.questions to ask"));
+    }
+    Ok(Eval {
+        every,
+        questions,
+        engine: name("eval.engine", file.engine, training_engine, EngineName::NAMES)?,
+        count: file.count.unwrap_or(0),
+        noise: between("eval.noise", file.noise.unwrap_or(0.0), 0.0, 1.0)?,
+    })
+}
+
+/// `run.folder` is not part of a plan: the folder is where the plan lies.
+fn run(file: RunFile) -> Resolved<Run> {
+    let seed = file.seed.unwrap_or(1);
+    if i64::try_from(seed).is_err() {
+        return Err(Complaint::new("run.seed", seed, format!("must be from 0 to {}", i64::MAX)));
+    }
+    Ok(Run {
+        seed,
+        save_every: some("run.save_every", file.save_every.unwrap_or(20))?,
+        keep: some("run.keep", file.keep.unwrap_or(2))?,
+    })
+}
+
+/// What several keys say together.
+fn agree(plan: &Plan) -> Resolved<()> {
+    let rl = &plan.rl;
+    if rl.kl_coef > 0.0 && rl.kl_type == KlType::K1 && rl.kl_in == KlPlace::Loss {
+        return Err(Complaint::new(
+            "rl.kl_type",
+            "\"k1\"",
+            "has no gradient on policy when it is in the loss: its expected gradient is zero",
+        )
+        .hint("use rl.kl_type = \"k2\" or \"k3\", or rl.kl_in = \"reward\""));
+    }
+    if rl.kl_coef > 0.0 && rl.kl_type != KlType::K1 && rl.kl_in == KlPlace::Reward {
+        return Err(Complaint::new(
+            "rl.kl_type",
+            format!("\"{}\"", rl.kl_type.name()),
+            "the reward is charged with the plain estimate",
+        )
+        .hint("use rl.kl_type = \"k1\", or rl.kl_in = \"loss\""));
+    }
+    let compares = rl.algorithm == AlgorithmName::Grpo || rl.baseline == Baseline::LeaveOneOut;
+    if compares && rl.group_size == 1 {
+        return Err(Complaint::new(
+            "rl.group_size",
+            1,
+            "a conversation that is alone in its group has nothing to be compared with",
+        )
+        .hint(
+            "use at least 2, or rl.algorithm = \"reinforce\" with rl.baseline = \"none\" or \"batch_mean\"",
+        ));
+    }
+    if rl.updates_per_step > rl.questions_per_step {
+        return Err(Complaint::new(
+            "rl.updates_per_step",
+            rl.updates_per_step,
+            format!("must be from 1 to rl.questions_per_step, {}", rl.questions_per_step),
+        ));
+    }
+    if plan.optimizer.warmup_steps > rl.steps && plan.sft.files.is_empty() {
+        return Err(Complaint::new(
+            "optimizer.warmup_steps",
+            plan.optimizer.warmup_steps,
+            format!("must be from 0 to rl.steps, {}", rl.steps),
+        ));
+    }
+    let turn = plan.rollout.max_response_tokens;
+    if turn >= plan.rollout.max_context_tokens {
+        return Err(Complaint::new(
+            "rollout.max_response_tokens",
+            turn,
+            format!("must be below rollout.max_context_tokens, {}", plan.rollout.max_context_tokens),
+        ));
+    }
+    Ok(())
+}
+
+fn name<T: Copy>(key: &str, written: Option<String>, usual: T, names: &[(&str, T)]) -> Resolved<T> {
+    written.map_or(Ok(usual), |written| one_of(key, &written, names))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: &str = "[model]\npath = \"m\"\n[questions]\ntrain = [\"q.jsonl\"]\n";
+
+    fn plan(more: &str) -> Resolved<Plan> {
+        ConfigFile::parse(&format!("{LEAST}{more}"), &[])?.resolve(Purpose::Train)
+    }
+
+    #[test]
+    fn a_plan_is_a_config_file_that_resolves_to_itself() {
+        for more in
+            ["", "[rl]\nalgorithm = \"reinforce\"\nkl_coef = 0.001\n[rollout]\nprompt = \"p.jinja\"\n"]
+        {
+            let plan = plan(more).unwrap();
+            let text = plan.to_toml().unwrap();
+            let again = ConfigFile::parse(&text, &[]).unwrap().resolve(Purpose::Use).unwrap();
+            assert_eq!(plan, again, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_key_but_the_folder_is_part_of_the_plan() {
+        let text = plan(
+            "[rollout]\nprompt = \"p\"\nhint = \"h\"\n[simulator]\nmode = \"template\"\ntemplate = \"t\"\n",
+        )
+        .unwrap()
+        .to_toml()
+        .unwrap();
+        let table: toml::Table = toml::from_str(&text).unwrap();
+        for (name, _) in super::super::known_keys() {
+            let (section, key) = name.split_once('.').unwrap();
+            assert_eq!(table[section].get(key).is_some(), name != "run.folder", "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_impossible_is_named_with_its_range() {
+        let told = |more: &str| plan(more).unwrap_err().to_string();
+        assert_eq!(told("[curriculum]\nnoise_end = 1.5"), "curriculum.noise_end = 1.5: must be from 0 to 1");
+        assert_eq!(told("[rl]\ngroup_size = 0"), "rl.group_size = 0: must be at least 1");
+        assert_eq!(
+            told("[rl]\nalgorithm = \"grop\""),
+            "rl.algorithm = \"grop\": must be one of reinforce, grpo"
+        );
+        assert!(told("[rl]\nalgorithm = \"ppo\"").contains("`ppo` is not in this version"));
+        assert!(told("[rl]\nkl_coef = 0.1\nkl_type = \"k1\"").contains("expected gradient is zero"));
+        assert!(told("[eval]\nevery = 5").contains("eval.questions"));
+        assert!(told("[rl]\ngroup_size = 1").contains("nothing to be compared with"));
+        let nothing = ConfigFile::default().resolve(Purpose::Train).unwrap_err();
+        assert!(
+            nothing.to_string().contains("no model is named") && nothing.hint.unwrap().contains("--model")
+        );
+    }
+
+    #[test]
+    fn defaults_suit_the_purpose() {
+        let file = |text: &str| ConfigFile::parse(text, &[]).unwrap();
+        let sft = file("[model]\npath=\"m\"\n[sft]\nfiles=[\"a\"]").resolve(Purpose::Sft).unwrap();
+        assert_eq!((sft.optimizer.learning_rate, sft.optimizer.schedule), (2e-5, Schedule::Cosine));
+        assert_eq!(plan("").unwrap().optimizer.learning_rate, 1e-6);
+    }
+}

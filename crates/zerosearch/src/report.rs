@@ -1,0 +1,114 @@
+//! Errors as people see them: `error:` what failed, `because:` why, `hint:` what to do next.
+
+use std::error::Error as StdError;
+use std::fmt::Write;
+
+use zerosearch_search::SearchError;
+
+use crate::config::Complaint;
+
+/// Something that cannot go on, in words for the person who started it.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Problem {
+    message: String,
+    hint: Option<String>,
+    #[source]
+    cause: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// A problem with this message.
+pub fn problem(message: impl Into<String>) -> Problem {
+    Problem { message: message.into(), hint: None, cause: None }
+}
+
+impl Problem {
+    /// The same problem with what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same problem with its cause.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+}
+
+/// The report of `error`: one line for what failed, one for each cause, one for each hint. Causes that only repeat
+/// what was said are left out.
+pub fn report(error: &anyhow::Error) -> String {
+    let mut said: Vec<String> = Vec::new();
+    let mut hints: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let words = printable(&cause.to_string());
+        if !said.iter().any(|earlier| earlier.contains(&words)) {
+            said.push(words);
+        }
+        hints.extend(hint_of(cause).map(|hint| printable(&hint)));
+    }
+    let mut text = String::new();
+    for (index, words) in said.iter().enumerate() {
+        let label = if index == 0 { "error" } else { "because" };
+        let _ = writeln!(text, "{label}: {words}");
+    }
+    hints.dedup();
+    for hint in hints {
+        let _ = writeln!(text, "hint: {hint}");
+    }
+    text
+}
+
+fn hint_of(cause: &(dyn StdError + 'static)) -> Option<String> {
+    if let Some(problem) = cause.downcast_ref::<Problem>() {
+        return problem.hint.clone();
+    }
+    if let Some(complaint) = cause.downcast_ref::<Complaint>() {
+        return complaint.hint.clone();
+    }
+    match cause.downcast_ref::<SearchError>()? {
+        SearchError::Silent { url, .. } | SearchError::Unreachable { url, .. } => {
+            Some(format!("is the server running? try `curl {url}/v1/models`"))
+        }
+        SearchError::Refused { status: 401 | 403, .. } => {
+            Some("name the environment variable that holds the key: `--set simulator.key_env=NAME`".into())
+        }
+        SearchError::Refused { status: 404, .. } => {
+            Some("are simulator.api and simulator.model_name right?".into())
+        }
+        _ => None,
+    }
+}
+
+/// Messages may quote what a model or a server wrote: it must not steer the terminal.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|letter| if letter.is_control() && letter != '\n' { '\u{fffd}' } else { letter })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn a_report_says_what_why_and_what_next() {
+        let complaint = Complaint::new("rl.steps", 0, "must be at least 1").hint("use more");
+        let error = Err::<(), _>(complaint).context("the config file a.toml cannot be used").unwrap_err();
+        assert_eq!(
+            report(&error),
+            "error: the config file a.toml cannot be used\nbecause: rl.steps = 0: must be at least 1\nhint: use more\n"
+        );
+    }
+
+    #[test]
+    fn a_quoted_escape_sequence_does_not_reach_the_terminal() {
+        let error = anyhow::Error::from(problem("it said \u{1b}[2J").hint("look\u{7} there"));
+        assert_eq!(report(&error), "error: it said \u{fffd}[2J\nhint: look\u{fffd} there\n");
+    }
+}

@@ -1,0 +1,106 @@
+//! Checkpoints: when the weights are saved, and which saves are kept.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use zerosearch_learner::Learner;
+
+use super::Directory;
+use super::directory::numbered;
+use super::durable::{append_line, aside, sync_folder_of, sync_tree};
+use super::read::lines;
+use super::record::{CheckpointLine, VERSION};
+
+/// The checkpoints of one run: an index file whose last line counts, and a folder for each save that is kept.
+#[derive(Debug)]
+pub struct Checkpoints {
+    directory: Directory,
+    keep: usize,
+    written: Vec<CheckpointLine>,
+}
+
+impl Checkpoints {
+    /// The checkpoints in `directory`, of which the last `keep` and the best are kept.
+    pub fn open(directory: &Directory, keep: usize) -> Result<Self> {
+        let written = lines(&directory.checkpoint_lines())?;
+        Ok(Self { directory: directory.clone(), keep, written })
+    }
+
+    /// The newest save that is still there.
+    pub fn last(&self) -> Option<&CheckpointLine> {
+        self.written.iter().rev().find(|line| self.folder(line).is_dir())
+    }
+
+    /// The save with the highest score.
+    pub fn best(&self) -> Option<&CheckpointLine> {
+        self.written.iter().rev().find(|line| line.best && self.folder(line).is_dir())
+    }
+
+    /// Whether `score` is above those of all saves so far.
+    pub fn would_be_best(&self, score: f64) -> bool {
+        self.written.iter().filter_map(|line| line.score).all(|earlier| score > earlier)
+    }
+
+    /// The folder that `line` speaks of.
+    pub fn folder(&self, line: &CheckpointLine) -> PathBuf {
+        self.directory.root().join(&line.path)
+    }
+
+    /// Saves the learner as it is after `step`, then deletes what need not be kept. Whatever the instant of a crash,
+    /// the index names whole folders only. Nothing is done when `step` is saved already.
+    pub async fn save(&mut self, learner: &dyn Learner, step: u64, score: Option<f64>) -> Result<()> {
+        if self.last().is_some_and(|line| line.step == step) {
+            return Ok(());
+        }
+        let folder = self.directory.checkpoint(step);
+        let failed = || format!("the checkpoint {} cannot be written", folder.display());
+        let part = aside(&folder);
+        clear(&part).and_then(|()| clear(&folder)).with_context(failed)?;
+        std::fs::create_dir_all(&part).with_context(failed)?;
+        learner.save(&part).await.with_context(failed)?;
+        sync_tree(&part)
+            .and_then(|()| std::fs::rename(&part, &folder))
+            .and_then(|()| sync_folder_of(&folder))
+            .with_context(failed)?;
+        let best = score.is_some_and(|score| self.would_be_best(score));
+        let path = format!("checkpoints/{}", numbered(step));
+        let line = CheckpointLine { version: VERSION, step, path, score, best };
+        append_line(&self.directory.checkpoint_lines(), &line).with_context(failed)?;
+        self.written.push(line);
+        self.delete_old()
+    }
+
+    /// Forgets and deletes what lies beyond `step`, and folders that no line names.
+    pub(super) fn cut_after(&mut self, step: u64) -> Result<()> {
+        self.written.retain(|line| line.step <= step);
+        let Ok(entries) = std::fs::read_dir(self.directory.checkpoints()) else { return Ok(()) };
+        for entry in entries {
+            let path = entry?.path();
+            if !self.written.iter().any(|line| self.folder(line) == path) {
+                clear(&path).with_context(|| format!("{} cannot be deleted", path.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn delete_old(&self) -> Result<()> {
+        let best = self.best().map(|line| line.step);
+        let newest: Vec<u64> = self.written.iter().rev().take(self.keep).map(|line| line.step).collect();
+        for line in &self.written {
+            if !newest.contains(&line.step) && Some(line.step) != best {
+                let folder = self.folder(line);
+                clear(&folder)
+                    .with_context(|| format!("the old checkpoint {} cannot be deleted", folder.display()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Deletes a folder; it need not exist.
+fn clear(folder: &std::path::Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,232 @@
+//! A journal: what remote simulators replied, so that a step that is played again is given the same replies.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use zerosearch_search::{Boxed, SearchError, WriteRequest, Writer, Written};
+
+use super::directory::numbered;
+use super::durable::append_line;
+use super::read::lines;
+
+/// One line of `replies/*.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Reply {
+    /// SHA-256 of the whole request.
+    request: String,
+    text: String,
+    finished: bool,
+    tokens: Option<usize>,
+    tries: u32,
+    latency_s: f64,
+}
+
+/// The replies of the step that is being played. Lives as long as the run; shared by all its journals.
+#[derive(Debug)]
+pub struct Replies {
+    folder: PathBuf,
+    now: Mutex<Step>,
+}
+
+#[derive(Debug, Default)]
+struct Step {
+    file: PathBuf,
+    known: HashMap<String, Reply>,
+}
+
+impl Replies {
+    /// Replies kept in `folder`, which is made when the first one comes.
+    pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into(), now: Mutex::default() }
+    }
+
+    /// Turns to `step`: what was replied in it before will be replied again.
+    pub fn begin(&self, step: u64) -> Result<()> {
+        let file = self.folder.join(format!("{}.jsonl", numbered(step)));
+        mend(&file).with_context(|| format!("{} cannot be mended", file.display()))?;
+        let replies: Vec<Reply> = lines(&file)?;
+        let mut known = HashMap::new();
+        for reply in replies {
+            known.entry(reply.request.clone()).or_insert(reply);
+        }
+        *self.lock() = Step { file, known };
+        Ok(())
+    }
+
+    fn find(&self, request: &str) -> Option<Reply> {
+        self.lock().known.get(request).cloned()
+    }
+
+    /// Keeps `reply`, or hands back the one that came first for the same request.
+    fn keep(&self, reply: Reply) -> std::io::Result<Reply> {
+        let mut now = self.lock();
+        if let Some(first) = now.known.get(&reply.request) {
+            return Ok(first.clone());
+        }
+        std::fs::create_dir_all(&self.folder)?;
+        append_line(&now.file, &reply)?;
+        now.known.insert(reply.request.clone(), reply.clone());
+        Ok(reply)
+    }
+
+    /// A panic elsewhere cannot leave the map half changed.
+    fn lock(&self) -> std::sync::MutexGuard<'_, Step> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Cuts a last line that a crash tore, so that the next one begins on a line of its own.
+fn mend(file: &Path) -> std::io::Result<()> {
+    let bytes = match std::fs::read(file) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    if whole < bytes.len() { super::durable::replace(file, &bytes[..whole]) } else { Ok(()) }
+}
+
+/// A writer whose replies are kept in the run's folder and come from there when they are known. Failures are not kept:
+/// an outage is tried again.
+pub struct Journal {
+    writer: Arc<dyn Writer>,
+    replies: Arc<Replies>,
+}
+
+impl Journal {
+    /// `writer`, remembered in `replies`.
+    pub fn new(writer: Arc<dyn Writer>, replies: Arc<Replies>) -> Self {
+        Self { writer, replies }
+    }
+}
+
+impl Writer for Journal {
+    fn write<'a>(&'a self, request: &'a WriteRequest) -> Boxed<'a, Result<Written, SearchError>> {
+        Box::pin(async move {
+            let fingerprint = fingerprint(self.writer.name(), request);
+            if let Some(reply) = self.replies.find(&fingerprint) {
+                return Ok(reply.into());
+            }
+            let written = self.writer.write(request).await?;
+            let reply = Reply {
+                request: fingerprint,
+                text: written.text,
+                finished: written.finished,
+                tokens: written.tokens,
+                tries: written.tries,
+                latency_s: written.latency.as_secs_f64(),
+            };
+            let failed = |error| {
+                SearchError::Writer(format!("its reply could not be kept in the run folder: {error}"))
+            };
+            Ok(self.replies.keep(reply).map_err(failed)?.into())
+        })
+    }
+
+    fn name(&self) -> &str {
+        self.writer.name()
+    }
+
+    fn can_continue(&self) -> bool {
+        self.writer.can_continue()
+    }
+}
+
+impl From<Reply> for Written {
+    fn from(reply: Reply) -> Self {
+        Self {
+            text: reply.text,
+            finished: reply.finished,
+            tokens: reply.tokens,
+            tries: reply.tries,
+            latency: Duration::try_from_secs_f64(reply.latency_s).unwrap_or_default(),
+        }
+    }
+}
+
+/// Equal for equal requests to the same writer only: every field is hashed with its length.
+fn fingerprint(writer: &str, request: &WriteRequest) -> String {
+    let mut hash = Sha256::new();
+    let mut add = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    add(writer.as_bytes());
+    add(&[u8::from(request.system.is_some())]);
+    add(request.system.as_deref().unwrap_or_default().as_bytes());
+    add(request.prompt.as_bytes());
+    add(request.reply_prefix.as_bytes());
+    add(&request.max_tokens.to_le_bytes());
+    add(&request.temperature.to_le_bytes());
+    add(&request.top_p.to_le_bytes());
+    for stop in &request.stop {
+        add(stop.as_bytes());
+    }
+    add(&request.seed.to_le_bytes());
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    /// Says how often it was asked.
+    #[derive(Default)]
+    struct Counting {
+        calls: AtomicU32,
+    }
+
+    impl Writer for Counting {
+        fn write<'a>(&'a self, _: &'a WriteRequest) -> Boxed<'a, Result<Written, SearchError>> {
+            let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+            Box::pin(async move {
+                Ok(Written { text: format!("reply {call}"), finished: true, ..Written::default() })
+            })
+        }
+
+        fn name(&self) -> &str {
+            "counting"
+        }
+
+        fn can_continue(&self) -> bool {
+            true
+        }
+    }
+
+    fn request(seed: u64) -> WriteRequest {
+        WriteRequest { prompt: "a question".into(), seed, ..WriteRequest::default() }
+    }
+
+    #[tokio::test]
+    async fn a_reply_is_given_again_after_a_crash_in_the_same_step_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer: Arc<Counting> = Arc::default();
+        let open = || {
+            let replies = Arc::new(Replies::in_folder(folder.path().join("replies")));
+            (Journal::new(writer.clone(), replies.clone()), replies)
+        };
+        let (journal, replies) = open();
+        replies.begin(1).unwrap();
+        assert_eq!(journal.write(&request(1)).await.unwrap().text, "reply 1");
+        assert_eq!(journal.write(&request(2)).await.unwrap().text, "reply 2");
+        assert_eq!(journal.write(&request(1)).await.unwrap().text, "reply 1");
+        let file = folder.path().join("replies/000001.jsonl");
+        let torn = format!("{}{{\"requ", std::fs::read_to_string(&file).unwrap());
+        std::fs::write(&file, torn).unwrap();
+        let (journal, replies) = open();
+        replies.begin(1).unwrap();
+        assert_eq!(journal.write(&request(2)).await.unwrap().text, "reply 2");
+        assert_eq!(journal.write(&request(3)).await.unwrap().text, "reply 3");
+        replies.begin(1).unwrap();
+        assert_eq!(journal.write(&request(3)).await.unwrap().text, "reply 3");
+        replies.begin(2).unwrap();
+        assert_eq!(journal.write(&request(1)).await.unwrap().text, "reply 4");
+    }
+}

@@ -1,0 +1,26 @@
+//! What does a run leave behind?
+//!
+//! A run is a folder, and the folder is the interface: resuming, plots and tests read these files and nothing else.
+//! `docs/run-folder.md` fixes the keys of every file. Whatever the instant of a crash, each file is the old one or the
+//! new one; of a file that grows line by line, only the last line can be torn, and it is cut when the run is resumed.
+
+mod checkpoint;
+mod directory;
+mod durable;
+mod folder;
+mod journal;
+mod lock;
+mod metrics;
+mod read;
+mod record;
+mod resume;
+
+pub use checkpoint::Checkpoints;
+pub use directory::Directory;
+pub use durable::{append_line, replace};
+pub use folder::{Run, unused_folder};
+pub use journal::{Journal, Replies};
+pub use metrics::Row;
+pub use read::{lines, numbers, read_json};
+pub use record::{CheckpointLine, Hashes, RunRecord, State, TrajectoryLine, VERSION};
+pub use resume::{Difference, changes};

@@ -1,0 +1,95 @@
+//! Records: what the files of a run hold, each with the version of its form.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::rollout::Trajectory;
+
+/// The version of every record below. It rises when a key changes its meaning or goes away; new keys do not raise it.
+pub const VERSION: u32 = 1;
+
+/// How a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// A process is at it, or was killed.
+    Running,
+    /// It did all its steps.
+    Finished,
+    /// It was stopped and can be resumed.
+    Interrupted,
+    /// It stopped itself, for the reason given.
+    Failed,
+}
+
+/// `run.json`: what was run, where, and how it stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The verb that made the run: `train` or `sft`.
+    pub verb: String,
+    /// The program's version.
+    pub program: String,
+    /// The commit it was built from, where the build was told.
+    pub commit: Option<String>,
+    /// The machine's name.
+    pub host: String,
+    /// Seconds since 1970 when the run began.
+    pub started_unix_s: u64,
+    /// How often it was resumed.
+    pub resumed: u32,
+    /// How it stands.
+    pub state: State,
+    /// Why it stopped, where it did not finish.
+    pub reason: Option<String>,
+    /// The run's seed.
+    pub seed: u64,
+    /// The kernels and arithmetic that its numbers depend on.
+    pub numeric_path: String,
+    /// What the run was made from.
+    pub hashes: Hashes,
+}
+
+/// SHA-256 (64 hexadecimal digits) of what a run was made from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hashes {
+    /// Of each question file or training file, by the path that the plan names.
+    pub files: BTreeMap<String, String>,
+    /// Of each template, by what it is for.
+    pub templates: BTreeMap<String, String>,
+    /// Of each model file, by its path.
+    pub models: BTreeMap<String, String>,
+}
+
+/// One line of `checkpoints.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckpointLine {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Steps that the weights have seen.
+    pub step: u64,
+    /// The folder, relative to the run's. Old ones are deleted; the lines stay.
+    pub path: String,
+    /// What the evaluation at this step found: the mean of the reward's score. Null where there was none.
+    pub score: Option<f64>,
+    /// No earlier checkpoint has a higher score.
+    pub best: bool,
+}
+
+/// One line of `trajectories/*.jsonl` and `eval/*.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrajectoryLine {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The step in which it was played.
+    pub step: u64,
+    /// The chance of noise in that step.
+    pub noise: f64,
+    /// The text of each piece of the transcript: a view of its tokens, never read back.
+    pub texts: Vec<String>,
+    /// Question, member, transcript, turns, ending, scores, reward.
+    #[serde(flatten)]
+    pub trajectory: Trajectory,
+}

@@ -1,0 +1,111 @@
+//! The training loop: questions, conversations, what they teach, one step; again and again.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use zerosearch_learner::Policy;
+
+use crate::qa::Question;
+use crate::rollout::{Group, play_all, statistics};
+use crate::run::{Row, Run, State};
+use crate::stop::{Reason, Stop};
+
+mod broken;
+mod course;
+mod evaluations;
+mod laps;
+mod parts;
+mod stage;
+mod synthetic;
+mod update;
+
+pub use course::Course;
+pub(crate) use course::rate;
+pub use laps::Laps;
+pub use parts::{hashes, questions_of};
+pub use stage::Stage;
+pub(crate) use update::adam;
+
+/// Trains until the plan is done or `stop` asks to leave; says why it left. Either way the last step is saved.
+pub async fn train(course: &Course, run: &mut Run, stop: &Stop) -> Result<Option<Reason>> {
+    while run.done() < course.steps() {
+        let step = run.done() + 1;
+        let mut row = Row::at(step);
+        let mut laps = Laps::start();
+
+        let policy = course.learner.snapshot().await?;
+        let questions = course.questions.batch(step);
+        let groups = match stop.or(course.play(policy, &questions, step)).await {
+            Ok(groups) => groups?,
+            Err(reason) => return course.leave(run, reason).await,
+        };
+        laps.lap(&mut row, "timing_s/gen");
+        course.describe(&groups, step, &mut row);
+        run.write_rows(&run.directory().trajectories(step), course.stage.lines(&groups, step))?;
+        broken::refuse(&groups, course.plan.rl.max_broken_share)?;
+
+        let batch = course.batch(&groups).await?;
+        laps.lap(&mut row, "timing_s/ref");
+        course.update(&batch, step, &mut row).await?;
+        laps.lap(&mut row, "timing_s/update_actor");
+
+        let score = course.evaluate_when_due(step, run, &mut row).await?;
+        laps.lap(&mut row, "timing_s/eval");
+        laps.finish(&mut row, &groups);
+        run.record(&row)?;
+        course.progress.step(&row, course.steps());
+        if course.save_is_due(step, score, run) {
+            run.save(&*course.learner, score).await?;
+        }
+    }
+    run.stand(State::Finished, None)?;
+    Ok(None)
+}
+
+impl Course {
+    /// Steps in all.
+    pub fn steps(&self) -> u64 {
+        self.plan.rl.steps as u64
+    }
+
+    async fn play(
+        &self,
+        policy: Arc<dyn Policy>,
+        questions: &[Arc<Question>],
+        step: u64,
+    ) -> Result<Vec<Group>> {
+        if let Some(replies) = &self.replies {
+            replies.begin(step)?;
+        }
+        let rollout = self.stage.rollout(policy, step, self.seed.purpose("train").index(step));
+        let all = questions.len() * self.stage.crowd.group_size;
+        let finished = std::sync::atomic::AtomicUsize::new(0);
+        let watch = |_: &_| {
+            let done = finished.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+            self.progress.part("conversations", done, all);
+        };
+        let groups = play_all(&rollout, questions, self.stage.crowd, &watch).await;
+        Ok(self.reward.give(groups, &self.stage.text))
+    }
+
+    /// Puts what the conversations were like.
+    fn describe(&self, groups: &[Group], step: u64, row: &mut Row) {
+        row.put_all(statistics(groups, self.plan.rollout.max_response_tokens));
+        row.put("curriculum/noise_prob", self.stage.curriculum.noise(step));
+        row.put_all(self.stage.desk.entries());
+    }
+
+    fn save_is_due(&self, step: u64, score: Option<f64>, run: &Run) -> bool {
+        let regular = step.is_multiple_of(self.plan.run.save_every as u64) || step == self.steps();
+        regular || score.is_some_and(|score| run.checkpoints().would_be_best(score))
+    }
+
+    /// Saves what is done and says how to go on. The step under way is given up: it will be the same again.
+    async fn leave(&self, run: &mut Run, reason: Reason) -> Result<Option<Reason>> {
+        if run.done() > 0 {
+            run.save(&*self.learner, None).await.context("the run could not be saved on leaving")?;
+        }
+        run.stand(State::Interrupted, Some(reason.to_string()))?;
+        Ok(Some(reason))
+    }
+}

@@ -1,0 +1,208 @@
+//! A course: everything that a training is made of, opened and checked before the first token.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use zerosearch_learner::seed::Seed;
+use zerosearch_learner::{Learner, Objective, Policy};
+
+use super::evaluations::Evaluations;
+use super::parts::{questions_of, refuse_overlap};
+use super::stage::Stage;
+use super::synthetic::Reward;
+use crate::config::{self, AlgorithmName, Plan};
+use crate::engines::{Engines, Stock, needs_stock};
+use crate::learners::Opened;
+use crate::progress::Progress;
+use crate::qa::{DataSet, QuestionStream};
+use crate::report::problem;
+use crate::rl::{
+    Algorithm, Baseline, Decay, Deviation, Grpo, Kl, KlKind, KlPlace, LearningRate, Recipe, Reinforce,
+};
+use crate::run::{Replies, Run};
+
+/// Everything that a training is made of.
+pub struct Course {
+    /// What was asked for.
+    pub plan: Plan,
+    /// Who learns.
+    pub learner: Arc<dyn Learner>,
+    /// What is asked at each step.
+    pub questions: QuestionStream,
+    /// How conversations go.
+    pub stage: Stage,
+    /// Shows how far it is.
+    pub progress: Progress,
+    pub(super) recipe: Recipe,
+    pub(super) rate: LearningRate,
+    pub(super) reward: Reward,
+    pub(super) reference: Option<Arc<dyn Policy>>,
+    pub(super) evaluations: Option<Evaluations>,
+    pub(super) replies: Option<Arc<Replies>>,
+    pub(super) seed: Seed,
+}
+
+impl Course {
+    /// Opens everything that `plan` names and brings the learner to where `run` stands.
+    ///
+    /// # Errors
+    /// Whatever can be known wrong before the first token: questions, their prompts, the tokenizer, the simulator,
+    /// what the learner cannot honour.
+    pub async fn open(plan: Plan, opened: Opened, run: &mut Run) -> Result<Self> {
+        let Opened { learner, text, .. } = opened;
+        let seed = Seed::run(plan.run.seed);
+        let (train, evaluation) = data(&plan, seed)?;
+        let recipe = recipe(&plan)?;
+        honour(&recipe, &plan, &*learner)?;
+        // Taken before a checkpoint is loaded: the reference and a simulator without a model are the start weights.
+        let asked = [plan.rollout.engine, plan.eval.engine];
+        let plays = needs_stock(&plan) && asked.contains(&config::EngineName::Simulated);
+        let start = if plays || recipe.kl.needs_reference() { Some(learner.snapshot().await?) } else { None };
+        let stock = start.clone().map(|policy| Stock { policy, text: Arc::clone(&text) });
+        let reference = start.filter(|_| recipe.kl.needs_reference());
+        let replies = (!plan.simulator.urls.is_empty())
+            .then(|| Arc::new(Replies::in_folder(run.directory().replies())));
+        run.bring_up(&*learner).await?;
+
+        let mut engines = Engines::new(&plan, stock, replies.clone());
+        let stage = Stage::for_training(&plan, Arc::clone(&text), engines.open(plan.rollout.engine).await?)?;
+        let evaluations = match evaluation {
+            None => None,
+            Some(questions) => {
+                let stage = Stage::for_evaluation(&plan, text, engines.open(plan.eval.engine).await?)?;
+                Some(Evaluations {
+                    every: plan.eval.every as u64,
+                    questions: questions.questions().to_vec(),
+                    stage,
+                })
+            }
+        };
+        let progress = Progress::new(plan.rl.steps as u64, run.done()).logged(&run.directory().log())?;
+        let course = Self {
+            questions: train.stream(plan.rl.questions_per_step, seed)?,
+            rate: rate(&plan, plan.rl.steps as u64)?,
+            reward: Reward(plan.rl.reward),
+            plan,
+            learner,
+            stage,
+            progress,
+            recipe,
+            reference,
+            evaluations,
+            replies,
+            seed,
+        };
+        course.check(&train).await?;
+        Ok(course)
+    }
+
+    /// Every prompt fits, every tag can be spelled, every rule can be followed.
+    async fn check(&self, train: &DataSet) -> Result<()> {
+        let policy = self.learner.snapshot().await?;
+        let rollout = self.stage.rollout(Arc::clone(&policy), 1, self.seed);
+        rollout.check(train.questions().iter().map(|question| &**question))?;
+        if let Some(evaluations) = &self.evaluations {
+            let rollout = evaluations.stage.rollout(policy, 1, self.seed);
+            rollout.check(evaluations.questions.iter().map(|question| &**question))?;
+        }
+        Ok(())
+    }
+}
+
+/// The training questions, and the evaluation questions where any are asked during training.
+fn data(plan: &Plan, seed: Seed) -> Result<(DataSet, Option<DataSet>)> {
+    let skip = plan.questions.skip_unusable;
+    let mut train = questions_of(&plan.questions.train, skip)?;
+    if !plan.questions.exclude.is_empty() {
+        (train, _) = train.without(&questions_of(&plan.questions.exclude, skip)?);
+    }
+    if plan.questions.limit > 0 {
+        train = train.sample(plan.questions.limit, seed.purpose("train questions"));
+    }
+    if plan.eval.every == 0 {
+        return Ok((train, None));
+    }
+    let mut evaluation = questions_of(&plan.eval.questions, skip)?;
+    refuse_overlap(&train, &evaluation)?;
+    if plan.eval.count > 0 {
+        evaluation = evaluation.sample(plan.eval.count, seed.purpose("eval questions"));
+    }
+    Ok((train, Some(evaluation)))
+}
+
+/// The schedule of the learning rate over `steps`; a warm-up longer than that is cut to it.
+pub(crate) fn rate(plan: &Plan, steps: u64) -> Result<LearningRate> {
+    let optimizer = &plan.optimizer;
+    let decay = match optimizer.schedule {
+        config::Schedule::Constant => Decay::Constant,
+        config::Schedule::Cosine => Decay::Cosine { floor: optimizer.min_share },
+    };
+    let warmup = (optimizer.warmup_steps as u64).min(steps);
+    Ok(LearningRate::new(optimizer.learning_rate, warmup, steps, decay)?)
+}
+
+fn recipe(plan: &Plan) -> Result<Recipe> {
+    let rl = &plan.rl;
+    let algorithm = match rl.algorithm {
+        AlgorithmName::Reinforce => Algorithm::Reinforce(Reinforce {
+            baseline: match rl.baseline {
+                config::Baseline::None => Baseline::None,
+                config::Baseline::LeaveOneOut => Baseline::LeaveOneOut,
+                config::Baseline::BatchMean => Baseline::BatchMean,
+            },
+        }),
+        AlgorithmName::Grpo => Algorithm::Grpo(Grpo {
+            deviation: match rl.std {
+                config::Spread::Sample => Deviation::Sample,
+                config::Spread::None => Deviation::None,
+            },
+        }),
+    };
+    let kind = match rl.kl_type {
+        config::KlType::K1 => KlKind::K1,
+        config::KlType::K2 => KlKind::K2,
+        config::KlType::K3 => KlKind::K3,
+    };
+    let place = match rl.kl_in {
+        config::KlPlace::Loss => KlPlace::Loss,
+        config::KlPlace::Reward => KlPlace::Reward,
+    };
+    Ok(Recipe {
+        algorithm,
+        objective: Objective::ClippedSurrogate { low: rl.clip_low as f32, high: rl.clip_high as f32 },
+        kl: if rl.kl_coef > 0.0 { Kl::new(kind, place, rl.kl_coef as f32)? } else { Kl::Off },
+        entropy_bonus: rl.entropy_bonus as f32,
+        temperature: plan.rollout.temperature as f32,
+        updates_per_step: rl.updates_per_step,
+    })
+}
+
+/// Refuses a plan that asks for more than the learner can do.
+fn honour(recipe: &Recipe, plan: &Plan, learner: &dyn Learner) -> Result<()> {
+    let can = learner.capabilities();
+    let refuse = |what: String, hint: &str| Err(problem(what).hint(hint).into());
+    if plan.rollout.max_context_tokens > can.context_length {
+        let (asked, most) = (plan.rollout.max_context_tokens, can.context_length);
+        let hint = format!("use `--set rollout.max_context_tokens={most}` or less");
+        return refuse(
+            format!("rollout.max_context_tokens = {asked}: the model reads at most {most}"),
+            &hint,
+        );
+    }
+    if recipe.entropy_bonus != 0.0 && !can.entropy_bonus {
+        return refuse("rl.entropy_bonus: this learner has none".into(), "set it to 0");
+    }
+    if recipe.kl.penalty().is_some() && !can.kl_in_loss {
+        return refuse(
+            "rl.kl_in: this learner has no KL in the loss".into(),
+            "set rl.kl_coef to 0 or rl.kl_in to \"reward\"",
+        );
+    }
+    Ok(())
+}
+
+impl std::fmt::Debug for Course {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Course").field("plan", &self.plan).finish_non_exhaustive()
+    }
+}

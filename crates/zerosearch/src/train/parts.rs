@@ -1,0 +1,87 @@
+//! Parts: the questions that a plan names, and the hashes of the files that it is made from.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+
+use super::stage::{hint, prompt};
+use crate::config::{EngineName, Plan};
+use crate::engines::template_hash;
+use crate::qa::{DataSet, QuestionFile, Unusable, overlap};
+use crate::report::problem;
+use crate::run::Hashes;
+
+/// Reads question files, each a path or `name=path`.
+pub fn questions_of(files: &[String], skip_unusable: bool) -> Result<DataSet> {
+    let files: Vec<QuestionFile> = files.iter().map(|written| question_file(written)).collect();
+    let unusable = if skip_unusable { Unusable::Skip } else { Unusable::Refuse };
+    DataSet::read(&files, unusable).context("the questions cannot be used")
+}
+
+/// `name=path`, unless a file of that very name exists.
+fn question_file(written: &str) -> QuestionFile {
+    match written.split_once('=') {
+        Some((name, path)) if !Path::new(written).exists() && !name.contains('/') => {
+            QuestionFile { source: Some(name.to_owned()), ..QuestionFile::new(path) }
+        }
+        _ => QuestionFile::new(written),
+    }
+}
+
+/// The path in `name=path`.
+fn path_of(written: &str) -> std::path::PathBuf {
+    question_file(written).path
+}
+
+/// Refuses evaluation questions that are also trained on.
+pub(super) fn refuse_overlap(train: &DataSet, evaluation: &DataSet) -> Result<()> {
+    let both = overlap(train.questions(), evaluation.questions());
+    let Some(first) = both.first() else { return Ok(()) };
+    Err(problem(format!(
+        "{} of {} evaluation questions are also trained on; the first is {}: {}",
+        both.len(),
+        evaluation.len(),
+        first.evaluation.id,
+        first.evaluation.text
+    ))
+    .hint("name the evaluation files in questions.exclude to take their questions out of the training questions")
+    .into())
+}
+
+/// The hashes of the files and templates that `plan` names. Those of the model are the learner's to know.
+pub fn hashes(plan: &Plan, models: BTreeMap<String, String>) -> Result<Hashes> {
+    let mut files = BTreeMap::new();
+    let named = [&plan.questions.train, &plan.questions.exclude, &plan.eval.questions, &plan.sft.files];
+    for written in named.into_iter().flatten() {
+        files.insert(written.clone(), sha256_of(&path_of(written))?);
+    }
+    let mut templates = BTreeMap::from([
+        ("prompt".to_owned(), prompt(plan, plan.rollout.engine)?.hash()),
+        ("hint".to_owned(), hex(&Sha256::digest(hint(plan)?))),
+    ]);
+    if [plan.rollout.engine, plan.eval.engine].contains(&EngineName::Simulated) {
+        templates.insert("simulator".to_owned(), template_hash(&plan.simulator)?);
+    }
+    Ok(Hashes { files, templates, models })
+}
+
+/// The SHA-256 of a file, read piece by piece.
+pub(crate) fn sha256_of(path: &Path) -> Result<String> {
+    let mut file =
+        std::fs::File::open(path).with_context(|| format!("{} cannot be opened", path.display()))?;
+    let mut hash = Sha256::new();
+    let mut piece = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut piece).with_context(|| format!("{} cannot be read", path.display()))? {
+            0 => return Ok(hex(&hash.finalize())),
+            length => hash.update(&piece[..length]),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

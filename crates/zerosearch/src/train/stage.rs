@@ -1,0 +1,135 @@
+//! A stage: what all conversations share whoever speaks, for training and for evaluation.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use zerosearch_learner::Policy;
+use zerosearch_learner::seed::Seed;
+use zerosearch_learner::text::Text;
+
+use super::synthetic::Reward;
+use crate::config::{self, EngineName, Plan};
+use crate::curriculum::Curriculum;
+use crate::engines::Desk;
+use crate::rollout::{
+    Crowd, DocumentStyle, Group, PromptTemplate, Rollout, Rules, Sampling, Trajectory, default_hint,
+};
+use crate::run::{TrajectoryLine, VERSION};
+
+/// Everything of a conversation but who speaks.
+#[derive(Clone)]
+pub struct Stage {
+    /// The policy's words and tokens.
+    pub text: Arc<Text>,
+    /// Who answers searches.
+    pub desk: Desk,
+    /// How a question is put.
+    pub prompt: Arc<PromptTemplate>,
+    /// The rules.
+    pub rules: Arc<Rules>,
+    /// How likely noise is.
+    pub curriculum: Arc<Curriculum>,
+    /// How many conversations at once, and how many about one question.
+    pub crowd: Crowd,
+}
+
+impl Stage {
+    /// The stage of training.
+    pub fn for_training(plan: &Plan, text: Arc<Text>, desk: Desk) -> Result<Self> {
+        let written = &plan.curriculum;
+        let curriculum = Curriculum::new(written.noise_start, written.noise_end, plan.rl.steps as u64)?
+            .with_base(written.base)?
+            .per_document(written.per_document);
+        let sampling = Sampling { temperature: plan.rollout.temperature as f32, ..Sampling::WHOLE };
+        let crowd = Crowd { group_size: plan.rl.group_size, concurrency: plan.rollout.concurrency };
+        Ok(Self {
+            prompt: Arc::new(prompt(plan, plan.rollout.engine)?),
+            rules: Arc::new(rules(plan, sampling)?),
+            curriculum: Arc::new(curriculum),
+            text,
+            desk,
+            crowd,
+        })
+    }
+
+    /// The stage of evaluation: greedy, one conversation for each question, the same noise for all.
+    pub fn for_evaluation(plan: &Plan, text: Arc<Text>, desk: Desk) -> Result<Self> {
+        Ok(Self {
+            prompt: Arc::new(prompt(plan, plan.eval.engine)?),
+            rules: Arc::new(rules(plan, Sampling::GREEDY)?),
+            curriculum: Arc::new(Curriculum::constant(plan.eval.noise)?),
+            crowd: Crowd { group_size: 1, concurrency: plan.rollout.concurrency },
+            text,
+            desk,
+        })
+    }
+
+    /// The conversations of one step.
+    pub fn rollout(&self, policy: Arc<dyn Policy>, step: u64, seed: Seed) -> Rollout {
+        Rollout {
+            policy,
+            text: Arc::clone(&self.text),
+            engine: self.desk.engine.clone(),
+            prompt: Arc::clone(&self.prompt),
+            rules: Arc::clone(&self.rules),
+            curriculum: Arc::clone(&self.curriculum),
+            step,
+            seed,
+        }
+    }
+
+    /// Every trajectory of `groups` as a run folder keeps it.
+    pub fn lines<'a>(&'a self, groups: &'a [Group], step: u64) -> impl Iterator<Item = TrajectoryLine> + 'a {
+        groups.iter().flat_map(|group| &group.trajectories).map(move |trajectory| self.line(trajectory, step))
+    }
+
+    /// One trajectory as a run folder keeps it.
+    pub fn line(&self, trajectory: &Trajectory, step: u64) -> TrajectoryLine {
+        let pieces = &trajectory.transcript.pieces;
+        TrajectoryLine {
+            version: VERSION,
+            step,
+            noise: self.curriculum.noise(step),
+            texts: pieces.iter().map(|piece| self.text.decode(&piece.tokens)).collect(),
+            trajectory: trajectory.clone(),
+        }
+    }
+}
+
+/// The prompt that the plan names, or the built-in one for `engine`.
+pub(super) fn prompt(plan: &Plan, engine: EngineName) -> Result<PromptTemplate> {
+    Ok(match (&plan.rollout.prompt, engine) {
+        (Some(path), _) => PromptTemplate::from_file(path)?,
+        (None, EngineName::None) => PromptTemplate::direct()?,
+        (None, _) => PromptTemplate::standard()?,
+    })
+}
+
+fn rules(plan: &Plan, sampling: Sampling) -> Result<Rules> {
+    let rollout = &plan.rollout;
+    Ok(Rules {
+        max_turns: rollout.max_turns,
+        max_response_tokens: rollout.max_response_tokens,
+        max_document_tokens: rollout.max_document_tokens,
+        max_context_tokens: rollout.max_context_tokens,
+        documents: rollout.k,
+        document_style: match rollout.document_style {
+            config::DocumentStyle::ZeroSearch => DocumentStyle::ZeroSearch,
+            config::DocumentStyle::SearchR1 => DocumentStyle::SearchR1,
+        },
+        hint: hint(plan)?,
+        reward: Reward(plan.rl.reward).of_answer(),
+        sampling,
+    })
+}
+
+/// What a turn without an action is told.
+pub(super) fn hint(plan: &Plan) -> Result<String> {
+    use anyhow::Context;
+    match &plan.rollout.hint {
+        None => Ok(default_hint().to_owned()),
+        Some(path) => std::fs::read_to_string(path)
+            .map(|text| text.trim().to_owned())
+            .with_context(|| format!("the hint {} cannot be read", path.display())),
+    }
+}
