@@ -129,8 +129,8 @@ fn updates_are_runs_of_whole_groups_each_with_its_own_token_mean() {
     assert_eq!(split(9), [(2, 6.0), (2, 6.0), (2, 6.0)]);
 }
 
-/// By hand: reference -1.5, -2, -2.5 against -1, -2, -3 sums to .5 + 0 - .5 = 0 for the first member; against the
-/// second's reference of -2 each it sums to 1 + 0 - 1 + ... = (−1+2)+(−2+2)+(−3+2) = 0; a reference of -4 gives 6.
+/// By hand: against -1, -2, -3 the near reference gives .5 + 0 - .5 = 0 and the far one 3 + 2 + 1 = 6. The rewards
+/// become 1 and 1 - .1 * 6 = .4, and each is compared with the other.
 #[test]
 fn k1_comes_off_the_reward_before_the_advantage() {
     let recipe = Recipe { kl: Kl::InReward { coefficient: 0.1 }, ..leave_one_out() };
