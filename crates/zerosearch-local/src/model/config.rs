@@ -101,7 +101,8 @@ impl ModelConfig {
 
     /// How many numbers the model has.
     pub fn parameters(&self) -> usize {
-        let count = |shape: &[usize]| shape.iter().fold(1usize, |product, &size| product.saturating_mul(size));
+        let count =
+            |shape: &[usize]| shape.iter().fold(1usize, |product, &size| product.saturating_mul(size));
         let layer = self.layer().iter().fold(0usize, |sum, (_, shape)| sum.saturating_add(count(shape)));
         let ends = if self.tied_head { 1 } else { 2 };
         let outside = count(&[ends, self.vocabulary, self.width]).saturating_add(self.width);

@@ -72,7 +72,9 @@ impl ModelConfig {
             "use_cache": true,
         }));
         match self.family {
-            Family::Llama => json.extend([("attention_bias".into(), false.into()), ("mlp_bias".into(), false.into())]),
+            Family::Llama => {
+                json.extend([("attention_bias".into(), false.into()), ("mlp_bias".into(), false.into())])
+            }
             Family::Qwen2 => json.extend(no_window()),
             Family::Qwen3 => {
                 json.insert("attention_bias".into(), false.into());
@@ -122,7 +124,9 @@ impl ConfigFile<'_> {
         let Some(value) = self.get(key) else { return Ok(None) };
         match value.as_u64() {
             Some(count) if (1..=largest).contains(&count) => Ok(Some(count as usize)),
-            _ => Err(self.refuse(format!("`{key}` is {value}; it must be a whole number from 1 to {largest}"))),
+            _ => {
+                Err(self.refuse(format!("`{key}` is {value}; it must be a whole number from 1 to {largest}")))
+            }
         }
     }
 
@@ -153,7 +157,9 @@ impl ConfigFile<'_> {
             return Err(self.refuse(format!("`model_type` is missing; known are {known}")));
         };
         let family = Family::ALL.into_iter().find(|family| family.name() == kind).ok_or_else(|| {
-            self.refuse(format!("models of type `{kind}` are not supported; known are {known} (SmolLM2 is a llama)"))
+            self.refuse(format!(
+                "models of type `{kind}` are not supported; known are {known} (SmolLM2 is a llama)"
+            ))
         })?;
         let architectures = self.get("architectures").and_then(Value::as_array);
         let Some(architectures) = architectures.filter(|list| !list.is_empty()) else { return Ok(family) };
@@ -191,7 +197,9 @@ impl ConfigFile<'_> {
             ));
         }
         if let Some(share) = self.get("partial_rotary_factor").filter(|share| share.as_f64() != Some(1.0)) {
-            return Err(self.refuse(format!("`partial_rotary_factor` is {share}; only whole heads are turned here")));
+            return Err(
+                self.refuse(format!("`partial_rotary_factor` is {share}; only whole heads are turned here"))
+            );
         }
         self.refuse_windows(family)
     }
@@ -273,7 +281,9 @@ impl ConfigFile<'_> {
         let number = |key: &str| self.positive(key, rope.get(key).unwrap_or(&Value::Null));
         let (low, high) = (number("low_freq_factor")?, number("high_freq_factor")?);
         if low >= high {
-            return Err(self.refuse(format!("`low_freq_factor` {low} must be below `high_freq_factor` {high}")));
+            return Err(
+                self.refuse(format!("`low_freq_factor` {low} must be below `high_freq_factor` {high}"))
+            );
         }
         Ok(Llama3Scaling {
             factor: number("factor")? as f32,

@@ -46,10 +46,14 @@ fn missing_config(directory: &Path) -> String {
         .collect();
     names.sort_unstable();
     if let Some(gguf) = names.iter().find(|name| name.ends_with(".gguf")) {
-        return format!("there is no `{CONFIG}` in this folder; for the GGUF file in it, give `{gguf}` itself");
+        return format!(
+            "there is no `{CONFIG}` in this folder; for the GGUF file in it, give `{gguf}` itself"
+        );
     }
     if names.iter().any(|name| name == "adapter_config.json") {
-        return format!("there is no `{CONFIG}` in this folder: it holds a LoRA adapter; merge it into its model first");
+        return format!(
+            "there is no `{CONFIG}` in this folder: it holds a LoRA adapter; merge it into its model first"
+        );
     }
     format!("there is no `{CONFIG}` in this folder, so it is not a model in Hugging Face layout")
 }

@@ -122,14 +122,22 @@ fn file_name(number: usize, count: usize) -> String {
 }
 
 /// Writes one safetensors file: the header's length (8 bytes), the header as JSON, padded to 8 bytes, the numbers.
-fn write_shard(file: &mut dyn Write, shard: &[Shape], dtype: Dtype, tensors: Tensors<'_>) -> Result<(), Failure> {
+fn write_shard(
+    file: &mut dyn Write,
+    shard: &[Shape],
+    dtype: Dtype,
+    tensors: Tensors<'_>,
+) -> Result<(), Failure> {
     let mut header = Map::new();
     header.insert("__metadata__".into(), json!({ "format": "pt" }));
     let mut start = 0;
     for tensor in shard {
         let end = start + size_of_tensor(tensor, dtype);
         let (name, shape) = tensor;
-        header.insert(name.clone(), json!({ "dtype": dtype.tag(), "shape": shape, "data_offsets": [start, end] }));
+        header.insert(
+            name.clone(),
+            json!({ "dtype": dtype.tag(), "shape": shape, "data_offsets": [start, end] }),
+        );
         start = end;
     }
     let mut header = Value::Object(header).to_string();
@@ -260,7 +268,11 @@ impl<'a> Draft<'a> {
         self.directory.join(format!("{name}.part"))
     }
 
-    fn write(&mut self, name: &str, content: impl FnOnce(&mut dyn Write) -> Result<(), Failure>) -> Result<()> {
+    fn write(
+        &mut self,
+        name: &str,
+        content: impl FnOnce(&mut dyn Write) -> Result<(), Failure>,
+    ) -> Result<()> {
         let path = self.aside(name);
         self.names.push(name.to_owned());
         let write = || -> Result<(), Failure> {

@@ -121,7 +121,9 @@ fn weight_files(directory: &Path) -> Result<Vec<PathBuf>> {
     if !index.exists() {
         return Err(LearnerError::bad_model(
             directory,
-            format!("there is neither `{SINGLE}` nor `{INDEX}`; pickled weights (`*.bin`, `*.pth`) are not read"),
+            format!(
+                "there is neither `{SINGLE}` nor `{INDEX}`; pickled weights (`*.bin`, `*.pth`) are not read"
+            ),
         ));
     }
     let names = shard_names(&index, &read_json(&index)?)?;
@@ -129,7 +131,9 @@ fn weight_files(directory: &Path) -> Result<Vec<PathBuf>> {
         .into_iter()
         .map(|name| match directory.join(&name) {
             path if path.exists() => Ok(path),
-            path => Err(LearnerError::bad_model(path, format!("`{INDEX}` names this file, but it is missing"))),
+            path => {
+                Err(LearnerError::bad_model(path, format!("`{INDEX}` names this file, but it is missing")))
+            }
         })
         .collect()
 }
@@ -141,9 +145,12 @@ pub(super) fn shard_names(index: &Path, content: &Value) -> Result<Vec<String>> 
     let mut names = Vec::new();
     for (tensor, file) in map {
         let name = file.as_str().unwrap_or_default();
-        let plain = name.ends_with(".safetensors") && !name.contains(['/', '\\', ':']) && !name.starts_with('.');
+        let plain =
+            name.ends_with(".safetensors") && !name.contains(['/', '\\', ':']) && !name.starts_with('.');
         if !plain {
-            return Err(refuse(format!("it says that tensor `{tensor}` is in {file}, which is no file of this folder")));
+            return Err(refuse(format!(
+                "it says that tensor `{tensor}` is in {file}, which is no file of this folder"
+            )));
         }
         names.push(name.to_owned());
     }
@@ -156,7 +163,8 @@ pub(super) fn shard_names(index: &Path, content: &Value) -> Result<Vec<String>> 
 }
 
 fn read_header(path: &Path, map: &Map, shard: usize) -> Result<Vec<(String, Place)>> {
-    let (header, metadata) = SafeTensors::read_metadata(map).map_err(|error| torn(path, &error.to_string()))?;
+    let (header, metadata) =
+        SafeTensors::read_metadata(map).map_err(|error| torn(path, &error.to_string()))?;
     let start = size_of::<u64>() + header;
     let place = |(name, info): (String, &safetensors::tensor::TensorInfo)| {
         let (from, to) = info.data_offsets;
@@ -168,7 +176,9 @@ fn read_header(path: &Path, map: &Map, shard: usize) -> Result<Vec<(String, Plac
 fn torn(path: &Path, problem: &str) -> LearnerError {
     LearnerError::bad_model(
         path,
-        format!("this is not a whole safetensors file ({problem}); it may be half downloaded: delete it, fetch it again"),
+        format!(
+            "this is not a whole safetensors file ({problem}); it may be half downloaded: delete it, fetch it again"
+        ),
     )
 }
 

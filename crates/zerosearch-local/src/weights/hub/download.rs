@@ -56,11 +56,14 @@ impl Session<'_> {
                 _ if status.is_success() || status.is_redirection() => {}
                 _ => return Err(self.answered(status, name)),
             }
-            let etag = text(headers, "x-linked-etag").or_else(|| text(headers, ETAG.as_str())).unwrap_or_default();
+            let etag =
+                text(headers, "x-linked-etag").or_else(|| text(headers, ETAG.as_str())).unwrap_or_default();
             let etag = etag.trim_start_matches("W/").trim_matches('"').to_owned();
             let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
             if etag.is_empty() || etag.len() > 128 || !etag.bytes().all(is_name) {
-                return Err(self.refuse(format!("the hub gave no usable ETag for `{name}`; is HF_ENDPOINT right?")));
+                return Err(
+                    self.refuse(format!("the hub gave no usable ETag for `{name}`; is HF_ENDPOINT right?"))
+                );
             }
             let own_length = text(headers, CONTENT_LENGTH.as_str()).filter(|_| status.is_success());
             let size = text(headers, "x-linked-size").or(own_length).and_then(|size| size.parse().ok());
@@ -88,7 +91,9 @@ impl Session<'_> {
             failures = if part.length > before { 1 } else { failures + 1 };
             if failures >= TRIES {
                 let got = part.length;
-                return Err(Failure::Unreachable(format!("{problem}, after {got} bytes of `{name}`; they are kept")));
+                return Err(Failure::Unreachable(format!(
+                    "{problem}, after {got} bytes of `{name}`; they are kept"
+                )));
             }
             tracing::debug!("{name}: {problem}; trying again from byte {}", part.length);
             tokio::time::sleep(Duration::from_secs(u64::from(failures - 1))).await;
@@ -175,7 +180,8 @@ impl Part {
         path.push(".incomplete");
         let path = PathBuf::from(path);
         let open = || -> std::io::Result<(File, u64)> {
-            let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+            let mut file =
+                OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
             file.lock()?;
             let length = file.seek(SeekFrom::End(0))?;
             Ok((file, length))
@@ -203,7 +209,9 @@ impl Part {
     /// Moves the file to its place, unless its contents are not what its name says.
     fn finish(mut self, announced: &Announced, blob: &Path, name: &str) -> Result<(), Spoilt> {
         let disk = |error| Spoilt::Disk(LearnerError::io(blob, error));
-        if announced.etag.len() == 64 && sha256(&mut self.file).map_err(disk)? != announced.etag.to_lowercase() {
+        if announced.etag.len() == 64
+            && sha256(&mut self.file).map_err(disk)? != announced.etag.to_lowercase()
+        {
             tracing::debug!("{name} does not have the SHA-256 {}", announced.etag);
             fs::remove_file(&self.path).map_err(disk)?;
             return Err(Spoilt::Content);

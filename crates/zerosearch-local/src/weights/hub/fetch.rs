@@ -43,7 +43,10 @@ impl Hub {
         let snapshot = if self.offline {
             cached().ok_or_else(|| {
                 let cache = self.cache.display();
-                fetch_error(id, format!("it is not (all) in {cache}, and HF_HUB_OFFLINE forbids to ask the hub"))
+                fetch_error(
+                    id,
+                    format!("it is not (all) in {cache}, and HF_HUB_OFFLINE forbids to ask the hub"),
+                )
             })?
         } else {
             match self.fetch_on_own_thread(id, &repository) {
@@ -51,7 +54,10 @@ impl Hub {
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Unreachable(problem)) => match cached() {
                     Some(snapshot) => {
-                        tracing::warn!("{} does not answer ({problem}); {id} is taken from the cache", self.endpoint);
+                        tracing::warn!(
+                            "{} does not answer ({problem}); {id} is taken from the cache",
+                            self.endpoint
+                        );
                         snapshot
                     }
                     None => {
@@ -75,7 +81,8 @@ impl Hub {
             let runtime = runtime.map_err(|error| Failure::Final(fetch_error(id, error.to_string())))?;
             runtime.block_on(async { Session::new(self, id, repository)?.fetch().await })
         };
-        std::thread::scope(|scope| scope.spawn(work).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        std::thread::scope(|scope| scope.spawn(work).join())
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }
 

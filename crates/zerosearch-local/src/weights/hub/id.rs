@@ -81,11 +81,16 @@ mod tests {
 
     #[test]
     fn ids_are_read_and_spelled_alike() {
-        for text in ["gpt2", "org/name", "Qwen/Qwen2.5-0.5B@v1.0", "org/name@refs/pr/3", "o/n/file.Q4_K_M.gguf"] {
+        for text in
+            ["gpt2", "org/name", "Qwen/Qwen2.5-0.5B@v1.0", "org/name@refs/pr/3", "o/n/file.Q4_K_M.gguf"]
+        {
             assert_eq!(text.parse::<ModelId>().unwrap().to_string(), text);
         }
         let id: ModelId = "o/n/f.gguf@x".parse().unwrap();
-        assert_eq!((id.repository.as_str(), id.file.as_deref(), id.revision.as_str()), ("o/n", Some("f.gguf"), "x"));
+        assert_eq!(
+            (id.repository.as_str(), id.file.as_deref(), id.revision.as_str()),
+            ("o/n", Some("f.gguf"), "x")
+        );
     }
 
     #[test]

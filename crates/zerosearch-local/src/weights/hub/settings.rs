@@ -52,7 +52,9 @@ impl Hub {
         let set = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
         let home = set("HF_HOME").map(PathBuf::from).unwrap_or_else(|| {
             let cache = set("XDG_CACHE_HOME").map(PathBuf::from);
-            let user = || PathBuf::from(set("HOME").or_else(|| set("USERPROFILE")).unwrap_or_default()).join(".cache");
+            let user = || {
+                PathBuf::from(set("HOME").or_else(|| set("USERPROFILE")).unwrap_or_default()).join(".cache")
+            };
             cache.unwrap_or_else(user).join("huggingface")
         });
         let cache = set("HF_HUB_CACHE").or_else(|| set("HUGGINGFACE_HUB_CACHE")).map(PathBuf::from);
