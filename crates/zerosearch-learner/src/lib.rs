@@ -74,7 +74,7 @@ pub trait Policy: Send + Sync {
     fn sample(&self, request: SamplingRequest) -> Boxed<'_, Result<Sample>>;
 
     /// Log-probabilities of given rows under softmax(logits / `temperature`), one number for each token. Entry `i`
-    /// is ln p(row[i] | row[..i]); the first entry of a row, which nothing precedes, is 0.
+    /// is `ln p(row[i] | row[..i])`; the first entry of a row, which nothing precedes, is 0.
     fn score<'a>(&'a self, rows: &'a [Vec<TokenId>], temperature: f32) -> Boxed<'a, Result<Vec<Vec<f32>>>>;
 
     /// The longest row, prompt and continuation together, that this policy can read.
