@@ -2,13 +2,14 @@
 //!
 //! The file (98 MB) is not part of the repository. With `ZEROSEARCH_ASSETS` naming the folder that holds it these tests
 //! run, without they say that they did not.
+#![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use zerosearch_learner::TokenId;
 use zerosearch_learner::text::Message;
-use zerosearch_local::Checkpoint;
+use zerosearch_local::weights::Checkpoint;
 
 const FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 

@@ -80,7 +80,7 @@ pub(super) fn read(header: &Header<'_>) -> Result<ModelConfig> {
         qkv_bias: family == Family::Qwen2,
         qk_norm: family == Family::Qwen3,
     };
-    if config.heads % config.kv_heads != 0 {
+    if !config.heads.is_multiple_of(config.kv_heads) {
         return Err(metadata.refuse(format!(
             "{} query heads cannot share {} key heads evenly",
             config.heads, config.kv_heads

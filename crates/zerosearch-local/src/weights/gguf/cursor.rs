@@ -54,14 +54,14 @@ impl<'a> Cursor<'a> {
         self.take(length, what)
     }
 
-    /// A 64-bit count of things that take at least `smallest` bytes each. A count that the rest of the file cannot hold is
-    /// refused here, so that callers may allocate for it.
-    pub(super) fn count(&mut self, smallest: usize, what: &str) -> Result<usize> {
+    /// A 64-bit count of things that take at least `smallest` bytes each. A count above `most`, or one that the rest of
+    /// the file cannot hold, is refused here, so that callers may allocate for it.
+    pub(super) fn count(&mut self, smallest: usize, most: usize, what: &str) -> Result<usize> {
         let count = self.u64(what)?;
-        let most = (self.bytes.len() - self.at) / smallest;
+        let most = most.min((self.bytes.len() - self.at) / smallest);
         usize::try_from(count).ok().filter(|&count| count <= most).ok_or_else(|| {
             self.refuse(format!(
-                "{what} says {count}, but the rest of the file has room for {most}; fetch it again"
+                "{what} says {count}, at most {most} are possible in this file; fetch it again"
             ))
         })
     }

@@ -14,6 +14,10 @@ use super::metadata::Metadata;
 const SMALLEST_PAIR: usize = 13;
 /// Bytes of the shortest tensor entry: an empty name (8), a count of dimensions (4), an encoding (4), an offset (8).
 const SMALLEST_TENSOR: usize = 24;
+/// Far more than any model has: a damaged count must not cost memory.
+const MOST_PAIRS: usize = 1 << 16;
+/// As for pairs; the largest models have some thousands.
+const MOST_TENSORS: usize = 1 << 18;
 /// Tensors begin at multiples of this where the file does not say otherwise.
 const DEFAULT_ALIGNMENT: u64 = 32;
 
@@ -51,8 +55,8 @@ impl<'a> Header<'a> {
     pub(super) fn read(path: &'a Path, bytes: &'a [u8]) -> Result<Self> {
         let mut cursor = Cursor::new(path, bytes);
         check_version(&mut cursor)?;
-        let tensors = cursor.count(SMALLEST_TENSOR, "the number of tensors")?;
-        let pairs = cursor.count(SMALLEST_PAIR, "the number of metadata keys")?;
+        let tensors = cursor.count(SMALLEST_TENSOR, MOST_TENSORS, "the number of tensors")?;
+        let pairs = cursor.count(SMALLEST_PAIR, MOST_PAIRS, "the number of metadata keys")?;
         let metadata = Metadata::read(path, &mut cursor, pairs)?;
         let alignment = alignment(&metadata)?;
         let entries = read_entries(&mut cursor, tensors)?;

@@ -7,6 +7,9 @@ use zerosearch_learner::{LearnerError, Result};
 
 use super::cursor::Cursor;
 
+/// No vocabulary comes near this; a damaged length must not cost memory.
+const LONGEST_LIST: usize = 1 << 24;
+
 /// One value, borrowed from the file.
 pub(super) enum Value<'a> {
     Unsigned(u64),
@@ -174,7 +177,7 @@ impl<'a> Value<'a> {
         if kind == Kind::Array {
             return Err(cursor.refuse(format!("{what} is a list of lists, which no known model needs")));
         }
-        let count = cursor.count(kind.width(), &format!("the length of {what}"))?;
+        let count = cursor.count(kind.width(), LONGEST_LIST, &format!("the length of {what}"))?;
         if kind != Kind::Text {
             return Ok(Self::Numbers(kind, cursor.take((count * kind.width()) as u64, what)?));
         }

@@ -51,7 +51,7 @@ pub(super) fn dead_links(path: &str, text: &str, exists: impl Fn(&str) -> bool) 
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
     let dead = links(text).into_iter().filter(|link| {
         let target = link.split('#').next().unwrap_or("");
-        !target.is_empty() && !exists(&[folder, target].join("/").trim_start_matches('/'))
+        !target.is_empty() && !exists([folder, target].join("/").trim_start_matches('/'))
     });
     dead.map(|link| format!("the link to `{link}` is dead")).collect()
 }

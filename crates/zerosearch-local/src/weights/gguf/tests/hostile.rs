@@ -106,6 +106,10 @@ fn counts_that_the_file_cannot_hold_are_refused_before_anything_is_allocated() {
         huge[at..at + 8].copy_from_slice(&u64::MAX.to_le_bytes());
         assert!(header_problem(&huge).contains(name));
     }
+    // Room for 100,000 pairs is there, but no model has as many.
+    let mut many = [bytes.as_slice(), &vec![0; 2 << 20]].concat();
+    many[16..24].copy_from_slice(&100_000_u64.to_le_bytes());
+    assert!(header_problem(&many).contains("at most 65536"));
     let mut writer = Writer::new();
     writer.pairs.push((
         "list".into(),
