@@ -3,7 +3,7 @@
 //! - [`Checkpoint`] is a model that was found: its dimensions, its text, and its tensors by name. It is a Hugging Face
 //!   directory (`directory`, `safetensors`, `config_file`), a GGUF file (`gguf`), a repository of the hub (`hub`), or
 //!   made of random numbers (`random`).
-//! - [`export`] writes a Hugging Face directory.
+//! - [`export()`] writes a Hugging Face directory.
 //! - [`refuse_if_too_large`] says before loading what would not fit.
 
 mod checkpoint;

@@ -19,6 +19,9 @@ const TRIES: u32 = 5;
 
 /// What the hub says about a file before sending it.
 struct Announced {
+    name: String,
+    /// Where to ask for its contents.
+    url: String,
     /// Its name in the cache: for large files the SHA-256 of the contents.
     etag: String,
     size: Option<u64>,
@@ -31,19 +34,18 @@ impl Session<'_> {
             return Ok(());
         }
         let url = format!("{}/{}/resolve/{commit}/{name}", self.hub.endpoint, self.id.repository);
-        let announced = self.announce(&url, name).await?;
+        let announced = self.announce(url, name).await?;
         let blob = self.repository.blob(&announced.etag);
         make_parent(&blob)?;
         if !blob.exists() {
-            self.blob(&url, name, &announced, &blob).await?;
+            self.blob(&announced, &blob).await?;
         }
         Ok(self.repository.link(&announced.etag, commit, name)?)
     }
 
     /// Asks for a file's head. The hub answers for a large file with a redirect that carries its true name and size;
     /// a redirect within the hub is a renamed repository.
-    async fn announce(&self, url: &str, name: &str) -> Result<Announced, Failure> {
-        let mut url = url.to_owned();
+    async fn announce(&self, mut url: String, name: &str) -> Result<Announced, Failure> {
         for _ in 0..5 {
             let response = self.authorized(self.direct.head(&url)).send().await.map_err(unreachable)?;
             let headers = response.headers();
@@ -67,13 +69,14 @@ impl Session<'_> {
             }
             let own_length = text(headers, CONTENT_LENGTH.as_str()).filter(|_| status.is_success());
             let size = text(headers, "x-linked-size").or(own_length).and_then(|size| size.parse().ok());
-            return Ok(Announced { etag, size });
+            return Ok(Announced { name: name.to_owned(), url, etag, size });
         }
         Err(self.refuse(format!("the hub sends `{name}` from one address to the next")))
     }
 
     /// Fetches contents into `blob`. What an earlier try left in `blob.incomplete` is built on.
-    async fn blob(&self, url: &str, name: &str, announced: &Announced, blob: &Path) -> Result<(), Failure> {
+    async fn blob(&self, announced: &Announced, blob: &Path) -> Result<(), Failure> {
+        let name = &announced.name;
         let mut part = Part::open(blob)?;
         if blob.exists() {
             return Ok(());
@@ -82,7 +85,7 @@ impl Session<'_> {
         let mut failures = 0;
         while !part.is_done(announced.size) {
             let before = part.length;
-            let problem = match self.transfer(url, name, announced, &mut part, &bar).await {
+            let problem = match self.transfer(announced, &mut part, &bar).await {
                 Ok(()) if part.is_done(announced.size) => break,
                 Ok(()) => "the connection closed early".to_owned(),
                 Err(Failure::Unreachable(problem)) => problem,
@@ -99,7 +102,7 @@ impl Session<'_> {
             tokio::time::sleep(Duration::from_secs(u64::from(failures - 1))).await;
         }
         bar.finish_and_clear();
-        part.finish(announced, blob, name).map_err(|error| match error {
+        part.finish(announced, blob).map_err(|error| match error {
             Spoilt::Disk(error) => Failure::Final(error),
             Spoilt::Content => self.refuse(format!(
                 "`{name}` arrived with other contents than the hub announced; it was thrown away, try again"
@@ -110,13 +113,12 @@ impl Session<'_> {
     /// One request for the rest of a file, written down until it ends or breaks.
     async fn transfer(
         &self,
-        url: &str,
-        name: &str,
         announced: &Announced,
         part: &mut Part,
         bar: &ProgressBar,
     ) -> Result<(), Failure> {
-        let mut request = self.authorized(self.client.get(url));
+        let name = &announced.name;
+        let mut request = self.authorized(self.client.get(&announced.url));
         if part.length > 0 {
             request = request.header(RANGE, format!("bytes={}-", part.length));
         }
@@ -207,12 +209,12 @@ impl Part {
     }
 
     /// Moves the file to its place, unless its contents are not what its name says.
-    fn finish(mut self, announced: &Announced, blob: &Path, name: &str) -> Result<(), Spoilt> {
+    fn finish(mut self, announced: &Announced, blob: &Path) -> Result<(), Spoilt> {
         let disk = |error| Spoilt::Disk(LearnerError::io(blob, error));
         if announced.etag.len() == 64
             && sha256(&mut self.file).map_err(disk)? != announced.etag.to_lowercase()
         {
-            tracing::debug!("{name} does not have the SHA-256 {}", announced.etag);
+            tracing::debug!("{} does not have the SHA-256 {}", announced.name, announced.etag);
             fs::remove_file(&self.path).map_err(disk)?;
             return Err(Spoilt::Content);
         }

@@ -1,0 +1,248 @@
+//! Causal attention with grouped heads over keys and values in blocks.
+//!
+//! `out = sum_j softmax_j(q . k_j * scale) v_j` over the positions `j` up to the query's own. Scores are kept for the whole
+//! row, so there is one maximum and one sum; keys are walked in blocks cut at absolute positions, and a masked key
+//! adds an exact zero. A query's result therefore depends on its own row's keys alone.
+
+use super::block::{BLOCK, BlockLayout, BlockNumbers, KeyValueBlocks, head};
+use super::element::Element;
+use super::exp::exp;
+use super::isa::{Isa, for_each_isa};
+use super::strip::{LANES, Lanes, Strided, strip};
+use super::threads::{SharedPointer, Threads};
+
+/// Queries that walk the keys together.
+const QUERIES: usize = 4;
+/// Tokens of one item of work.
+const TOKENS: usize = 8;
+
+/// The heads of a model.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AttentionShape {
+    /// Query heads.
+    pub(crate) heads: usize,
+    /// Key and value heads; a divisor of `heads`.
+    pub(crate) kv_heads: usize,
+    /// Numbers of one head.
+    pub(crate) head_width: usize,
+}
+
+impl AttentionShape {
+    /// Numbers of one token in the fused projection: queries, then keys, then values.
+    pub(crate) fn fused_width(self) -> usize {
+        (self.heads + 2 * self.kv_heads) * self.head_width
+    }
+
+    /// `1 / sqrt(head_width)`
+    pub(super) fn scale(self) -> f32 {
+        1.0 / (self.head_width as f32).sqrt()
+    }
+}
+
+/// New tokens of one row.
+#[derive(Clone, Debug)]
+pub(crate) struct AttentionRow {
+    /// Where they start among the batch's tokens.
+    pub(crate) first_token: usize,
+    /// How many there are.
+    pub(crate) tokens: usize,
+    /// Position of the first of them in its row.
+    pub(crate) first_position: usize,
+    /// The row's blocks, from position 0 on.
+    pub(crate) blocks: Vec<u32>,
+}
+
+/// Writes `[tokens][heads * head_width]` into `out` and, if wanted, the logarithm of each softmax's denominator
+/// (`[tokens][heads]`) into `log_sums`. `fused` holds the projections, `[tokens][fused_width]`.
+pub(crate) fn attention(
+    (isa, threads): (Isa, &Threads),
+    shape: AttentionShape,
+    (rows, fused): (&[AttentionRow], &[f32]),
+    (blocks, layer): (&KeyValueBlocks, usize),
+    (out, log_sums): (&mut [f32], Option<&mut [f32]>),
+) {
+    let items = items_of(rows, shape.kv_heads);
+    let out_pointer = SharedPointer(out.as_mut_ptr());
+    let sums_pointer = log_sums.map(|sums| SharedPointer(sums.as_mut_ptr()));
+    threads.each(items.len(), &|item| {
+        let item = Item { shape, layer, out: out_pointer, log_sums: sums_pointer, ..items[item] };
+        match &blocks.numbers {
+            BlockNumbers::Bf16(numbers) => {
+                item_bf16(isa, &item, &rows[item.row], fused, (numbers, blocks.layout))
+            }
+            BlockNumbers::F32(numbers) => {
+                item_f32(isa, &item, &rows[item.row], fused, (numbers, blocks.layout))
+            }
+        }
+    });
+}
+
+/// A few tokens of one row, for one key head.
+#[derive(Clone, Copy)]
+struct Item {
+    row: usize,
+    kv_head: usize,
+    from: usize,
+    to: usize,
+    shape: AttentionShape,
+    layer: usize,
+    out: SharedPointer<f32>,
+    log_sums: Option<SharedPointer<f32>>,
+}
+
+fn items_of(rows: &[AttentionRow], kv_heads: usize) -> Vec<Item> {
+    let mut items = Vec::new();
+    let shape = AttentionShape { heads: 0, kv_heads, head_width: 1 };
+    for (row, it) in rows.iter().enumerate() {
+        for from in (0..it.tokens).step_by(TOKENS) {
+            for kv_head in 0..kv_heads {
+                let to = (from + TOKENS).min(it.tokens);
+                let out = SharedPointer(std::ptr::null_mut());
+                items.push(Item { row, kv_head, from, to, shape, layer: 0, out, log_sums: None });
+            }
+        }
+    }
+    items
+}
+
+type Store<'a, E> = (&'a [Box<[E]>], BlockLayout);
+
+for_each_isa! {
+    fn item_bf16(item: &Item, row: &AttentionRow, fused: &[f32], store: Store<'_, super::element::Bf16>) = item_body_bf16;
+}
+for_each_isa! {
+    fn item_f32(item: &Item, row: &AttentionRow, fused: &[f32], store: Store<'_, f32>) = item_body_f32;
+}
+
+#[inline(always)]
+fn item_body_bf16<const FUSED: bool>(
+    item: &Item,
+    row: &AttentionRow,
+    fused: &[f32],
+    store: Store<'_, super::element::Bf16>,
+) {
+    item_body::<FUSED, _>(item, row, fused, store);
+}
+
+#[inline(always)]
+fn item_body_f32<const FUSED: bool>(item: &Item, row: &AttentionRow, fused: &[f32], store: Store<'_, f32>) {
+    item_body::<FUSED, _>(item, row, fused, store);
+}
+
+/// One query: its token in the batch, its position in the row, its head.
+#[derive(Clone, Copy, Default)]
+struct QueryAt {
+    token: usize,
+    position: usize,
+    head: usize,
+}
+
+#[inline(always)]
+fn item_body<const FUSED: bool, E: Element>(
+    item: &Item,
+    row: &AttentionRow,
+    fused: &[f32],
+    store: Store<'_, E>,
+) {
+    let group = item.shape.heads / item.shape.kv_heads;
+    let keys = (row.first_position + item.to).next_multiple_of(BLOCK);
+    let mut scratch =
+        Scratch { queries: vec![0.0; QUERIES * item.shape.head_width], scores: vec![0.0; QUERIES * keys] };
+    let count = (item.to - item.from) * group;
+    let query = |index: usize| QueryAt {
+        token: row.first_token + item.from + index / group,
+        position: row.first_position + item.from + index / group,
+        head: item.kv_head * group + index % group,
+    };
+    let whole = count / QUERIES * QUERIES;
+    for first in (0..whole).step_by(QUERIES) {
+        let queries: [QueryAt; QUERIES] = std::array::from_fn(|r| query(first + r));
+        attend::<FUSED, QUERIES, E>(item, &queries, (row, fused), store, &mut scratch);
+    }
+    for index in whole..count {
+        attend::<FUSED, 1, E>(item, &[query(index)], (row, fused), store, &mut scratch);
+    }
+}
+
+struct Scratch {
+    queries: Vec<f32>,
+    scores: Vec<f32>,
+}
+
+#[inline(always)]
+fn attend<const FUSED: bool, const R: usize, E: Element>(
+    item: &Item,
+    queries: &[QueryAt; R],
+    (row, fused): (&AttentionRow, &[f32]),
+    (store, layout): Store<'_, E>,
+    scratch: &mut Scratch,
+) {
+    let shape = item.shape;
+    let width = shape.head_width;
+    for (r, query) in queries.iter().enumerate() {
+        let from = query.token * shape.fused_width() + query.head * width;
+        scratch.queries[r * width..][..width].copy_from_slice(&fused[from..from + width]);
+    }
+    let block_count = queries.iter().map(|query| query.position / BLOCK + 1).max().unwrap_or(0);
+    let keys = block_count * BLOCK;
+    let left = Strided { numbers: &scratch.queries, row: width, inner: 1 };
+    for (index, &block) in row.blocks[..block_count].iter().enumerate() {
+        let (key, _) = head(&store[block as usize], layout, item.layer, item.kv_head);
+        let mut sums = [[0.0; LANES]; R];
+        strip::<FUSED, R, f32, E>(&mut sums, left, key, BLOCK, width);
+        for (r, sums) in sums.iter().enumerate() {
+            let scores = &mut scratch.scores[r * keys + index * BLOCK..][..BLOCK];
+            for (lane, (score, sum)) in scores.iter_mut().zip(sums).enumerate() {
+                let visible = index * BLOCK + lane <= queries[r].position;
+                *score = if visible { sum * shape.scale() } else { f32::NEG_INFINITY };
+            }
+        }
+    }
+    let sums: [f32; R] = std::array::from_fn(|r| {
+        let (maximum, sum) = exponentials(&mut scratch.scores[r * keys..][..keys]);
+        if let Some(log_sums) = item.log_sums {
+            // SAFETY: each query of the batch belongs to exactly one item.
+            unsafe {
+                *log_sums.get().add(queries[r].token * shape.heads + queries[r].head) = maximum + sum.ln();
+            }
+        }
+        sum
+    });
+    let left = Strided { numbers: &scratch.scores, row: keys, inner: 1 };
+    for from in (0..width).step_by(LANES) {
+        let mut totals = [[0.0; LANES]; R];
+        for (index, &block) in row.blocks[..block_count].iter().enumerate() {
+            let (_, value) = head(&store[block as usize], layout, item.layer, item.kv_head);
+            let left = Strided { numbers: &left.numbers[index * BLOCK..], ..left };
+            strip::<FUSED, R, f32, E>(&mut totals, left, &value[from..], layout.padded(), BLOCK);
+        }
+        for (r, total) in totals.iter().enumerate() {
+            let at = (queries[r].token * shape.heads + queries[r].head) * width + from;
+            for (lane, value) in total.iter().enumerate().take(LANES.min(width - from)) {
+                // SAFETY: inside `out`, and this query's alone.
+                unsafe { *item.out.get().add(at + lane) = value / sums[r] };
+            }
+        }
+    }
+}
+
+/// Replaces scores by e^(score - maximum); returns the maximum and the sum. Sixteen sums run side by side and are added in
+/// a fixed order at the end, so trailing masked keys change nothing.
+#[inline(always)]
+fn exponentials(scores: &mut [f32]) -> (f32, f32) {
+    let mut maxima: Lanes = [f32::NEG_INFINITY; LANES];
+    for chunk in scores.chunks_exact(LANES) {
+        for (maximum, &score) in maxima.iter_mut().zip(chunk) {
+            *maximum = if score > *maximum { score } else { *maximum };
+        }
+    }
+    let maximum = maxima.into_iter().fold(f32::NEG_INFINITY, f32::max);
+    let mut sums: Lanes = [0.0; LANES];
+    for chunk in scores.chunks_exact_mut(LANES) {
+        for (sum, score) in sums.iter_mut().zip(chunk) {
+            *score = exp(*score - maximum);
+            *sum += *score;
+        }
+    }
+    (maximum, sums.into_iter().sum())
+}

@@ -1,0 +1,135 @@
+//! The fast products against a plain f64 sum, and the rule that a row's result does not depend on its neighbours.
+
+use super::*;
+use crate::kernels::Arithmetic;
+use zerosearch_learner::seed::Seed;
+
+fn numbers(count: usize, seed: u64) -> Vec<f32> {
+    use rand::RngExt;
+    let mut generator = Seed::run(seed).generator();
+    (0..count).map(|_| generator.random_range(-1.0..1.0)).collect()
+}
+
+fn plain(left: &[f32], right_rows: &[f32], inner: usize) -> Vec<f32> {
+    let rows = left.chunks_exact(inner);
+    rows.flat_map(|row| {
+        right_rows.chunks_exact(inner).map(move |column| {
+            row.iter().zip(column).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>() as f32
+        })
+    })
+    .collect()
+}
+
+fn product(isa: Isa, threads: &Threads, operand: &Operand, panels: &Panels) -> Vec<f32> {
+    let mut out = vec![f32::NAN; operand.rows * panels.columns];
+    multiply(isa, threads, Product { operand, panels, out: &mut out, accumulate: false });
+    out
+}
+
+/// bf16 has 8 bits: two factors in [-1, 1] are each off by at most 2^-9 relative.
+#[test]
+fn every_path_agrees_with_a_plain_sum_on_odd_shapes() {
+    let threads = Threads::new(2);
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
+        for (rows, inner, columns) in
+            [(1, 1, 1), (3, 7, 5), (6, 48, 64), (13, 33, 65), (50, 113, 130), (2, 2050, 17)]
+        {
+            let (left, right) = (numbers(rows * inner, 1), numbers(columns * inner, 2));
+            let expected = plain(&left, &right, inner);
+            for (arithmetic, tolerance) in [(Arithmetic::F32, 1e-5), (Arithmetic::Bf16, 8e-3)] {
+                let operand = Operand::new(arithmetic, &left, inner, &threads);
+                let panels = Panels::of_rows(arithmetic, &right, inner, &threads);
+                let got = product(isa, &threads, &operand, &panels);
+                for (at, (&got, &expected)) in got.iter().zip(&expected).enumerate() {
+                    let allowed = tolerance * (inner as f32).sqrt();
+                    assert!(
+                        (got - expected).abs() <= allowed,
+                        "{isa} {arithmetic} {rows}x{inner}x{columns} [{at}]: {got} for {expected}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn transposed_factors_give_the_same_bits() {
+    let threads = Threads::new(2);
+    let (rows, inner, columns) = (9, 21, 70);
+    let (left, right) = (numbers(rows * inner, 3), numbers(columns * inner, 4));
+    let flip = |values: &[f32], width: usize| -> Vec<f32> {
+        (0..width).flat_map(|x| values.iter().skip(x).step_by(width).copied()).collect()
+    };
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
+        for arithmetic in [Arithmetic::F32, Arithmetic::Bf16] {
+            let direct = product(
+                isa,
+                &threads,
+                &Operand::new(arithmetic, &left, inner, &threads),
+                &Panels::of_rows(arithmetic, &right, inner, &threads),
+            );
+            let flipped = product(
+                isa,
+                &threads,
+                &Operand::transposed(arithmetic, &flip(&left, inner), rows, &threads),
+                &Panels::of_columns(arithmetic, &flip(&right, inner), columns, &threads),
+            );
+            assert_eq!(direct, flipped, "{isa} {arithmetic}");
+        }
+    }
+}
+
+#[test]
+fn a_row_does_not_depend_on_its_neighbours_or_on_threads() {
+    let (one, two) = (Threads::new(1), Threads::new(2));
+    let (inner, columns) = (2100, 70);
+    let (left, right) = (numbers(61 * inner, 5), numbers(columns * inner, 6));
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
+        for arithmetic in [Arithmetic::F32, Arithmetic::Bf16] {
+            let panels = Panels::of_rows(arithmetic, &right, inner, &one);
+            let all = product(isa, &two, &Operand::new(arithmetic, &left, inner, &one), &panels);
+            for row in [0, 5, 47, 48, 60] {
+                let alone = Operand::new(arithmetic, &left[row * inner..][..inner], inner, &one);
+                assert_eq!(
+                    product(isa, &one, &alone, &panels),
+                    all[row * columns..][..columns],
+                    "{isa} {arithmetic} row {row}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn accumulating_adds_to_what_is_there() {
+    let threads = Threads::new(1);
+    let operand = Operand::new(Arithmetic::F32, &[1.0, 2.0], 2, &threads);
+    let panels = Panels::of_rows(Arithmetic::F32, &[3.0, 4.0, 5.0, 6.0], 2, &threads);
+    let mut out = vec![100.0, 200.0];
+    multiply(
+        Isa::detect(),
+        &threads,
+        Product { operand: &operand, panels: &panels, out: &mut out, accumulate: true },
+    );
+    // 1*3 + 2*4 = 11 and 1*5 + 2*6 = 17
+    assert_eq!(out, [111.0, 217.0]);
+}
+
+#[test]
+fn a_column_comes_back_out_of_the_panels() {
+    let threads = Threads::new(1);
+    let matrix: Vec<f32> = (0..70 * 5).map(|x| x as f32).collect();
+    for arithmetic in [Arithmetic::F32, Arithmetic::Bf16] {
+        let panels = Panels::of_rows(arithmetic, &matrix, 5, &threads);
+        let mut row = [0.0; 5];
+        panels.column(3, &mut row);
+        assert_eq!(row, [15.0, 16.0, 17.0, 18.0, 19.0]);
+        panels.column(69, &mut row);
+        let exact = arithmetic == Arithmetic::F32;
+        assert!(
+            row.iter()
+                .enumerate()
+                .all(|(at, &x)| (x - (345 + at) as f32).abs() <= if exact { 0.0 } else { 1.0 })
+        );
+    }
+}

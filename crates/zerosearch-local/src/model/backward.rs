@@ -1,0 +1,240 @@
+//! The backward pass, written out by hand: the gradient of every parameter of a layer from the gradient of its output.
+
+use super::forward::{Batch, Recording, add, gather, scatter};
+use super::head::{HeadGradients, Predictions, Slopes, Target};
+use super::{Layout, Network};
+use crate::kernels::{
+    AttentionGradients, KeyValueBlocks, Panels, attention_backward, rms_norm_backward, swiglu_backward,
+};
+
+/// The matrices of one version of the weights, packed for `gradient * matrix`.
+pub(crate) struct Transposed {
+    layers: Vec<TransposedLayer>,
+    head: Panels,
+}
+
+struct TransposedLayer {
+    fused: Panels,
+    output: Panels,
+    gate_up: Panels,
+    down: Panels,
+}
+
+impl Transposed {
+    /// Packs `weights`, the same that `network` was packed from.
+    pub(crate) fn new(network: &Network, layout: &Layout, weights: &[f32]) -> Self {
+        let config = &network.config;
+        let pack = |place: &std::ops::Range<usize>, columns: usize| {
+            let machine = &network.machine;
+            Panels::of_columns(machine.arithmetic, &weights[place.clone()], columns, &machine.threads)
+        };
+        let layer = |layer: &super::layout::LayerLayout| TransposedLayer {
+            fused: pack(&layer.fused, config.width),
+            output: pack(&layer.output, config.heads * config.head_width),
+            gate_up: pack(&layer.gate_up, config.width),
+            down: pack(&layer.down, config.mlp_width),
+        };
+        Self { layers: layout.layers.iter().map(layer).collect(), head: pack(&layout.head, config.width) }
+    }
+}
+
+/// What one backward pass works with.
+pub(crate) struct Pass<'a> {
+    pub(crate) network: &'a Network,
+    pub(crate) transposed: &'a Transposed,
+    pub(crate) layout: &'a Layout,
+    pub(crate) batch: &'a Batch,
+    /// Room for one layer's keys and values of the whole batch.
+    pub(crate) blocks: &'a mut KeyValueBlocks,
+    /// Keep what every layer leaves instead of computing it again. The bits are the same.
+    pub(crate) keep: bool,
+}
+
+impl Pass<'_> {
+    /// Forward through everything, the loss, and back: adds the gradient of each parameter to `gradients` (laid out by
+    /// the layout) and returns what the head says about the targets.
+    pub(crate) fn run(
+        &mut self,
+        targets: (&[Target], f32),
+        slopes: &mut dyn FnMut(usize, Predictions) -> Slopes,
+        gradients: &mut [f32],
+    ) -> Vec<Predictions> {
+        let network = self.network;
+        let mut stream = network.embed(&self.batch.tokens);
+        let mut inputs = Vec::with_capacity(network.layers.len());
+        let mut recordings = Vec::with_capacity(network.layers.len());
+        for layer in 0..network.layers.len() {
+            inputs.push(stream.clone());
+            let recording = network.layer(layer, &mut stream, self.batch, (self.blocks, 0));
+            recordings.push(self.keep.then_some(recording));
+        }
+        let mut gradient = vec![0.0; stream.len()];
+        let mut norm_gradient = vec![0.0; network.config.width];
+        let predictions = network.predictions_and_gradients(
+            &stream,
+            targets,
+            slopes,
+            &mut HeadGradients {
+                transposed: &self.transposed.head,
+                matrix: &mut gradients[self.layout.head.clone()],
+                norm: &mut norm_gradient,
+                stream: &mut gradient,
+            },
+        );
+        add(&mut gradients[self.layout.norm.clone()], &norm_gradient);
+        for layer in (0..network.layers.len()).rev() {
+            let input = inputs.pop().unwrap_or_default();
+            let recording = recordings
+                .pop()
+                .flatten()
+                .unwrap_or_else(|| network.layer(layer, &mut input.clone(), self.batch, (self.blocks, 0)));
+            self.layer(layer, (&input, recording), &mut gradient, gradients);
+        }
+        let width = network.config.width;
+        let embedding = &mut gradients[self.layout.embedding.clone()];
+        for (&token, gradient) in self.batch.tokens.iter().zip(gradient.chunks_exact(width)) {
+            add(&mut embedding[token as usize * width..][..width], gradient);
+        }
+        predictions
+    }
+
+    /// Replaces the gradient of a layer's output by that of its input.
+    fn layer(
+        &self,
+        index: usize,
+        (input, recording): (&[f32], Recording),
+        gradient: &mut [f32],
+        gradients: &mut [f32],
+    ) {
+        self.feed_forward(index, &recording.middle, recording.gate_up, gradient, gradients);
+        let fused_gradient = self.attention(
+            index,
+            &recording.fused,
+            (&recording.attended, &recording.log_sums),
+            gradient,
+            gradients,
+        );
+        let fused_gradient = self.unturn(index, fused_gradient, recording.unnormalised, gradients);
+        self.projections(index, (input, &fused_gradient), gradient, gradients);
+    }
+
+    fn feed_forward(
+        &self,
+        index: usize,
+        middle: &[f32],
+        mut gate_up: Vec<f32>,
+        gradient: &mut [f32],
+        gradients: &mut [f32],
+    ) {
+        let (network, place) = (self.network, &self.layout.layers[index]);
+        let (layer, transposed) = (&network.layers[index], &self.transposed.layers[index]);
+        let machine = &network.machine;
+        let (width, mlp_width) = (network.config.width, network.config.mlp_width);
+        let activated = network.activated(&gate_up);
+        machine.add_weight_gradient(gradient, &activated, mlp_width, &mut gradients[place.down.clone()]);
+        let activated_gradient = machine.product(gradient, &transposed.down);
+        swiglu_backward(machine.kernels(), &mut gate_up, &activated_gradient, mlp_width);
+        let normalised = network.normalised(middle, &layer.middle_norm);
+        machine.add_weight_gradient(&gate_up, &normalised, width, &mut gradients[place.gate_up.clone()]);
+        let normalised_gradient = machine.product(&gate_up, &transposed.gate_up);
+        rms_norm_backward(
+            machine.kernels(),
+            (middle, &normalised_gradient),
+            (&layer.middle_norm, network.config.norm_epsilon),
+            (gradient, &mut gradients[place.middle_norm.clone()]),
+        );
+    }
+
+    /// From the gradient of the stream after attention to that of turned queries and keys, and values.
+    fn attention(
+        &self,
+        index: usize,
+        fused: &[f32],
+        (attended, log_sums): (&[f32], &[f32]),
+        gradient: &[f32],
+        gradients: &mut [f32],
+    ) -> Vec<f32> {
+        let (network, place) = (self.network, &self.layout.layers[index]);
+        let machine = &network.machine;
+        let shape = network.shape();
+        let attended_width = shape.heads * shape.head_width;
+        machine.add_weight_gradient(gradient, attended, attended_width, &mut gradients[place.output.clone()]);
+        let out_gradient = machine.product(gradient, &self.transposed.layers[index].output);
+        let mut fused_gradient = vec![0.0; fused.len()];
+        attention_backward(
+            machine.kernels(),
+            shape,
+            &self.batch.rows,
+            AttentionGradients {
+                fused,
+                out: attended,
+                log_sums,
+                out_gradient: &out_gradient,
+                fused_gradient: &mut fused_gradient,
+            },
+        );
+        fused_gradient
+    }
+
+    /// Back through the rotation and the norms of queries and keys.
+    fn unturn(
+        &self,
+        index: usize,
+        mut fused_gradient: Vec<f32>,
+        unnormalised: [Vec<f32>; 2],
+        gradients: &mut [f32],
+    ) -> Vec<f32> {
+        let network = self.network;
+        network.turn(&mut fused_gradient, &self.batch.positions, true);
+        if !network.config.qk_norm {
+            return fused_gradient;
+        }
+        let (layer, place) = (&network.layers[index], &self.layout.layers[index]);
+        let fused_width = network.shape().fused_width();
+        let [query, key] = unnormalised;
+        for (before, columns, norm, place) in [
+            (query, network.query_columns(), &layer.query_norm, &place.query_norm),
+            (key, network.key_columns(), &layer.key_norm, &place.key_norm),
+        ] {
+            let after_gradient = gather(&fused_gradient, fused_width, columns.clone());
+            let mut before_gradient = vec![0.0; before.len()];
+            rms_norm_backward(
+                network.machine.kernels(),
+                (&before, &after_gradient),
+                (norm, network.config.norm_epsilon),
+                (&mut before_gradient, &mut gradients[place.clone()]),
+            );
+            scatter(&before_gradient, &mut fused_gradient, fused_width, columns);
+        }
+        fused_gradient
+    }
+
+    fn projections(
+        &self,
+        index: usize,
+        (input, fused_gradient): (&[f32], &[f32]),
+        gradient: &mut [f32],
+        gradients: &mut [f32],
+    ) {
+        let (network, place) = (self.network, &self.layout.layers[index]);
+        let layer = &network.layers[index];
+        let machine = &network.machine;
+        for row in fused_gradient.chunks_exact(network.shape().fused_width()) {
+            add(&mut gradients[place.fused_bias.clone()], row);
+        }
+        let normalised = network.normalised(input, &layer.input_norm);
+        machine.add_weight_gradient(
+            fused_gradient,
+            &normalised,
+            network.config.width,
+            &mut gradients[place.fused.clone()],
+        );
+        let normalised_gradient = machine.product(fused_gradient, &self.transposed.layers[index].fused);
+        rms_norm_backward(
+            machine.kernels(),
+            (input, &normalised_gradient),
+            (&layer.input_norm, network.config.norm_epsilon),
+            (gradient, &mut gradients[place.input_norm.clone()]),
+        );
+    }
+}

@@ -1,0 +1,205 @@
+//! The forward pass, from tokens to the last layer's output.
+
+use zerosearch_learner::TokenId;
+
+use super::network::{Layer, Network};
+use crate::kernels::{AttentionRow, BLOCK, KeyValueBlocks, attention, rms_norm, rotate, swiglu};
+
+/// Tokens to compute together: pieces of any number of rows, end to end, without padding.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Batch {
+    /// The tokens.
+    pub(crate) tokens: Vec<TokenId>,
+    /// Each token's position in its row.
+    pub(crate) positions: Vec<usize>,
+    /// Which tokens belong to which row, and where that row's keys and values are.
+    pub(crate) rows: Vec<AttentionRow>,
+}
+
+impl Batch {
+    /// Appends the tokens of one row from `first_position` on.
+    pub(crate) fn push(&mut self, tokens: &[TokenId], first_position: usize, blocks: Vec<u32>) {
+        self.rows.push(AttentionRow {
+            first_token: self.tokens.len(),
+            tokens: tokens.len(),
+            first_position,
+            blocks,
+        });
+        self.tokens.extend_from_slice(tokens);
+        self.positions.extend(first_position..first_position + tokens.len());
+    }
+
+    /// Appends a whole row, with new blocks after the `used` that are taken; returns how many are taken then.
+    pub(crate) fn push_whole(&mut self, tokens: &[TokenId], used: usize) -> usize {
+        let end = used + tokens.len().div_ceil(BLOCK);
+        self.push(tokens, 0, (used as u32..end as u32).collect());
+        end
+    }
+}
+
+/// What a layer leaves for its backward pass.
+pub(crate) struct Recording {
+    /// Turned queries and keys, and values; keys and values rounded as attention saw them.
+    pub(super) fused: Vec<f32>,
+    /// Queries and keys before their norms; empty without such norms.
+    pub(super) unnormalised: [Vec<f32>; 2],
+    pub(super) log_sums: Vec<f32>,
+    pub(super) attended: Vec<f32>,
+    /// The residual stream between attention and feed-forward.
+    pub(super) middle: Vec<f32>,
+    pub(super) gate_up: Vec<f32>,
+}
+
+impl Recording {
+    /// Bytes for one token of a model.
+    pub(crate) fn bytes_per_token(network: &Network) -> usize {
+        let config = &network.config;
+        let queries = config.heads * config.head_width;
+        let fused = network.shape().fused_width();
+        4 * (fused * if config.qk_norm { 2 } else { 1 }
+            + config.heads
+            + queries
+            + 2 * config.width
+            + 2 * config.mlp_width)
+    }
+}
+
+impl Network {
+    /// The embedding of each token, `[tokens][width]`.
+    pub(crate) fn embed(&self, tokens: &[TokenId]) -> Vec<f32> {
+        let width = self.config.width;
+        let mut out = vec![0.0; tokens.len() * width];
+        for (row, &token) in out.chunks_exact_mut(width).zip(tokens) {
+            self.embedding.column(token as usize, row);
+        }
+        out
+    }
+
+    /// All layers. Keys and values go into `blocks`, which has room for every layer.
+    pub(crate) fn forward(&self, batch: &Batch, blocks: &mut KeyValueBlocks) -> Vec<f32> {
+        let mut stream = self.embed(&batch.tokens);
+        for layer in 0..self.layers.len() {
+            self.layer(layer, &mut stream, batch, (blocks, layer));
+        }
+        stream
+    }
+
+    /// One layer: replaces its input by its output. Keys and values go to `slot` of `blocks`.
+    pub(crate) fn layer(
+        &self,
+        index: usize,
+        stream: &mut [f32],
+        batch: &Batch,
+        (blocks, slot): (&mut KeyValueBlocks, usize),
+    ) -> Recording {
+        let layer = &self.layers[index];
+        let machine = &self.machine;
+        let normalised = self.normalised(stream, &layer.input_norm);
+        let mut fused = machine.product(&normalised, &layer.fused);
+        add_bias(&mut fused, &layer.fused_bias);
+        let unnormalised = self.normalise_heads(layer, &mut fused);
+        self.turn(&mut fused, &batch.positions, false);
+        self.store(&mut fused, batch, (blocks, slot));
+
+        let shape = self.shape();
+        let mut attended = vec![0.0; batch.tokens.len() * shape.heads * shape.head_width];
+        let mut log_sums = vec![0.0; batch.tokens.len() * shape.heads];
+        attention(
+            machine.kernels(),
+            shape,
+            (&batch.rows, &fused),
+            (blocks, slot),
+            (&mut attended, Some(&mut log_sums)),
+        );
+        add(stream, &machine.product(&attended, &layer.output));
+        let middle = stream.to_vec();
+
+        let normalised = self.normalised(stream, &layer.middle_norm);
+        let gate_up = machine.product(&normalised, &layer.gate_up);
+        let activated = self.activated(&gate_up);
+        add(stream, &machine.product(&activated, &layer.down));
+        Recording { fused, unnormalised, log_sums, attended, middle, gate_up }
+    }
+
+    pub(super) fn normalised(&self, values: &[f32], weight: &[f32]) -> Vec<f32> {
+        let mut out = vec![0.0; values.len()];
+        rms_norm(self.machine.kernels(), values, (weight, self.config.norm_epsilon), &mut out);
+        out
+    }
+
+    pub(super) fn activated(&self, gate_up: &[f32]) -> Vec<f32> {
+        let mut out = vec![0.0; gate_up.len() / 2];
+        swiglu(self.machine.kernels(), gate_up, self.config.mlp_width, &mut out);
+        out
+    }
+
+    /// Turns queries and keys by their positions, or back.
+    pub(super) fn turn(&self, fused: &mut [f32], positions: &[usize], back: bool) {
+        let shape = self.shape();
+        let heads = shape.heads + shape.kv_heads;
+        rotate(self.machine.kernels(), &self.rotary, (fused, shape.fused_width()), (heads, positions), back);
+    }
+
+    /// Normalises queries and keys head by head where the model does; returns them as they were.
+    fn normalise_heads(&self, layer: &Layer, fused: &mut [f32]) -> [Vec<f32>; 2] {
+        if !self.config.qk_norm {
+            return [Vec::new(), Vec::new()];
+        }
+        [(&layer.query_norm, self.query_columns()), (&layer.key_norm, self.key_columns())].map(
+            |(norm, columns)| {
+                let before = gather(fused, self.shape().fused_width(), columns.clone());
+                let after = self.normalised(&before, norm);
+                scatter(&after, fused, self.shape().fused_width(), columns);
+                before
+            },
+        )
+    }
+
+    pub(super) fn query_columns(&self) -> std::ops::Range<usize> {
+        0..self.config.heads * self.config.head_width
+    }
+
+    pub(super) fn key_columns(&self) -> std::ops::Range<usize> {
+        let from = self.config.heads * self.config.head_width;
+        from..from + self.config.kv_heads * self.config.head_width
+    }
+
+    /// Rounds keys and values to what is stored, and stores them.
+    fn store(&self, fused: &mut [f32], batch: &Batch, (blocks, slot): (&mut KeyValueBlocks, usize)) {
+        let keys = self.key_columns();
+        let fused_width = self.shape().fused_width();
+        for row in &batch.rows {
+            for index in 0..row.tokens {
+                let token = row.first_token + index;
+                let position = row.first_position + index;
+                let numbers = &mut fused[token * fused_width..][keys.start..fused_width];
+                self.machine.arithmetic.round(numbers);
+                let (key, value) = numbers.split_at(keys.len());
+                blocks.write(slot, (row.blocks[position / BLOCK], position % BLOCK), key, value);
+            }
+        }
+    }
+}
+
+/// `to += from`
+pub(super) fn add(to: &mut [f32], from: &[f32]) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+}
+
+fn add_bias(rows: &mut [f32], bias: &[f32]) {
+    if !bias.is_empty() {
+        rows.chunks_exact_mut(bias.len()).for_each(|row| add(row, bias));
+    }
+}
+
+/// Some columns of every row, end to end.
+pub(super) fn gather(rows: &[f32], width: usize, columns: std::ops::Range<usize>) -> Vec<f32> {
+    rows.chunks_exact(width).flat_map(|row| &row[columns.clone()]).copied().collect()
+}
+
+/// Puts [`gather`]ed columns back.
+pub(super) fn scatter(from: &[f32], rows: &mut [f32], width: usize, columns: std::ops::Range<usize>) {
+    for (row, from) in rows.chunks_exact_mut(width).zip(from.chunks_exact(columns.len())) {
+        row[columns.clone()].copy_from_slice(from);
+    }
+}

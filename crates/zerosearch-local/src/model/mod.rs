@@ -1,0 +1,20 @@
+//! What does the transformer compute, forwards and backwards?
+//!
+//! One decoder covers every family: RMSNorm, rotary positions, grouped attention, SwiGLU. [`Layout`](layout::Layout) says
+//! where each parameter lies in the one flat vector of weights; a [`Network`](network::Network) is one version of them,
+//! packed for the kernels; `forward`, `head` and `backward` are written out by hand and read from top to bottom.
+
+mod backward;
+pub(crate) mod config;
+mod forward;
+mod head;
+mod layout;
+mod machine;
+mod network;
+
+pub(crate) use backward::{Pass, Transposed};
+pub(crate) use forward::{Batch, Recording};
+pub(crate) use head::{Predictions, Target};
+pub(crate) use layout::Layout;
+pub(crate) use machine::Machine;
+pub(crate) use network::{Network, rotary_frequencies};

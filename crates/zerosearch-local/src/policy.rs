@@ -1,0 +1,173 @@
+//! One version of the weights, frozen: samples and scores.
+
+use std::sync::{Arc, OnceLock};
+
+use zerosearch_learner::text::Text;
+use zerosearch_learner::{Boxed, LearnerError, Policy, Result, Sample, SamplingRequest, TokenId};
+
+use crate::kernels::RotaryTable;
+use crate::model::{Layout, Network, Target, rotary_frequencies};
+use crate::options::PolicyOptions;
+use crate::sampler::Sampler;
+use crate::state::read_weights;
+use crate::update::whole_rows;
+use crate::weights::{Checkpoint, refuse_if_too_large};
+
+/// Tokens that are scored together.
+const SCORED_TOGETHER: usize = 2048;
+
+/// A policy that runs in this process. Its sampling thread starts with the first request.
+pub struct LocalPolicy {
+    network: Arc<Network>,
+    text: Arc<Text>,
+    options: PolicyOptions,
+    sampler: OnceLock<Sampler>,
+}
+
+impl LocalPolicy {
+    /// Reads a checkpoint's weights. Refused before anything is read when they would not fit this machine.
+    pub fn open(checkpoint: &Checkpoint, options: PolicyOptions) -> Result<Self> {
+        let config = bounded(checkpoint, &options);
+        // The numbers as read, and packed once more.
+        let bytes = config.parameters() * (4 + options.arithmetic.bytes());
+        refuse_if_too_large(&format!("the model {}", checkpoint.path().display()), bytes as u64)?;
+        let layout = Layout::new(&config);
+        let weights = read_weights(checkpoint, &layout)?;
+        let rotary = Arc::new(RotaryTable::new(&rotary_frequencies(&config), config.context_length));
+        let network = Network::new(&config, &layout, &weights, &options.machine(), rotary);
+        Ok(Self::new(Arc::new(network), Arc::clone(&checkpoint.text), options))
+    }
+
+    pub(crate) fn new(network: Arc<Network>, text: Arc<Text>, options: PolicyOptions) -> Self {
+        Self { network, text, options, sampler: OnceLock::new() }
+    }
+
+    /// The tokenizer that its tokens belong to.
+    pub fn text(&self) -> &Arc<Text> {
+        &self.text
+    }
+
+    /// Bytes of its packed weights.
+    pub fn weight_bytes(&self) -> usize {
+        self.network.bytes()
+    }
+
+    fn sampler(&self) -> &Sampler {
+        self.sampler.get_or_init(|| {
+            Sampler::start(Arc::clone(&self.network), Arc::clone(&self.text), self.options.cache_bytes)
+        })
+    }
+}
+
+/// The checkpoint's dimensions, with the context that was asked for if that is shorter.
+pub(crate) fn bounded(checkpoint: &Checkpoint, options: &PolicyOptions) -> crate::ModelConfig {
+    let mut config = checkpoint.config.clone();
+    if options.context_length > 0 {
+        config.context_length = config.context_length.min(options.context_length);
+    }
+    config
+}
+
+impl Policy for LocalPolicy {
+    fn sample(&self, request: SamplingRequest) -> Boxed<'_, Result<Sample>> {
+        Box::pin(async move {
+            check_request(&self.network, &request)?;
+            let room = self.network.config.context_length - request.prompt.len();
+            if room == 0 || request.max_tokens == 0 {
+                return Ok(Sample::default());
+            }
+            let max_tokens = request.max_tokens.min(room);
+            self.sampler().sample(SamplingRequest { max_tokens, ..request }).await
+        })
+    }
+
+    fn score<'a>(&'a self, rows: &'a [Vec<TokenId>], temperature: f32) -> Boxed<'a, Result<Vec<Vec<f32>>>> {
+        Box::pin(async move {
+            check_temperature(temperature)?;
+            rows.iter().try_for_each(|row| check_row(&self.network, row))?;
+            let (network, rows) = (Arc::clone(&self.network), rows.to_vec());
+            let work = move || score(&network, &rows, temperature);
+            tokio::task::spawn_blocking(work).await.map_err(|gone| LearnerError::Stopped(gone.to_string()))
+        })
+    }
+
+    fn context_length(&self) -> usize {
+        self.network.config.context_length
+    }
+}
+
+fn score(network: &Network, rows: &[Vec<TokenId>], temperature: f32) -> Vec<Vec<f32>> {
+    let mut scores: Vec<Vec<f32>> = Vec::with_capacity(rows.len());
+    let mut rest = rows;
+    while let Some(first) = rest.first() {
+        let mut tokens = first.len();
+        let mut count = 1;
+        while count < rest.len() && tokens + rest[count].len() <= SCORED_TOGETHER {
+            tokens += rest[count].len();
+            count += 1;
+        }
+        let (now, later) = rest.split_at(count);
+        scores.extend(score_together(network, now, temperature));
+        rest = later;
+    }
+    scores
+}
+
+fn score_together(network: &Network, rows: &[Vec<TokenId>], temperature: f32) -> Vec<Vec<f32>> {
+    let (batch, mut blocks) = whole_rows(network, rows.iter().map(Vec::as_slice));
+    let mut stream = network.embed(&batch.tokens);
+    for layer in 0..network.config.layers {
+        network.layer(layer, &mut stream, &batch, (&mut blocks, 0));
+    }
+    let targets: Vec<Target> = batch
+        .rows
+        .iter()
+        .zip(rows)
+        .flat_map(|(place, row)| {
+            let first = place.first_token;
+            row.iter().enumerate().skip(1).map(move |(at, &token)| Target { from: first + at - 1, token })
+        })
+        .collect();
+    let mut predictions = network.predictions(&stream, &targets, temperature).into_iter();
+    rows.iter()
+        .map(|row| {
+            let rest = predictions.by_ref().take(row.len().saturating_sub(1)).map(|it| it.logprob);
+            row.first().map(|_| 0.0).into_iter().chain(rest).collect()
+        })
+        .collect()
+}
+
+fn check_request(network: &Network, request: &SamplingRequest) -> Result<()> {
+    let refuse = |problem: String| Err(LearnerError::BadRequest(problem));
+    if request.prompt.is_empty() {
+        return refuse("the prompt is empty".into());
+    }
+    if !(request.temperature >= 0.0 && request.temperature.is_finite()) {
+        return refuse(format!("the temperature is {}; it must be 0 (greedy) or above", request.temperature));
+    }
+    if !(request.top_p > 0.0 && request.top_p <= 1.0) {
+        return refuse(format!("top_p is {}; it must be above 0 and at most 1", request.top_p));
+    }
+    if request.stop_strings.iter().any(String::is_empty) {
+        return refuse("a stop string is empty".into());
+    }
+    check_row(network, &request.prompt)
+}
+
+pub(crate) fn check_temperature(temperature: f32) -> Result<()> {
+    if temperature > 0.0 && temperature.is_finite() {
+        return Ok(());
+    }
+    Err(LearnerError::BadRequest(format!("the temperature is {temperature}; it must be above 0")))
+}
+
+pub(crate) fn check_row(network: &Network, row: &[TokenId]) -> Result<()> {
+    let config = &network.config;
+    if row.len() > config.context_length {
+        return Err(LearnerError::TooLong { length: row.len(), context_length: config.context_length });
+    }
+    match row.iter().find(|&&token| token as usize >= config.vocabulary) {
+        Some(&token) => Err(LearnerError::UnknownToken { token, vocabulary: config.vocabulary }),
+        None => Ok(()),
+    }
+}

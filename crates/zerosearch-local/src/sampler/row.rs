@@ -1,0 +1,120 @@
+//! One request on its way through the sampler.
+
+use tokio::sync::oneshot;
+use zerosearch_learner::text::Text;
+use zerosearch_learner::{Result, Sample, SamplingRequest, StopReason, TokenId};
+
+use super::cache::{Cache, START};
+use super::stop::StopMatcher;
+use crate::kernels::BLOCK;
+
+/// A request and who waits for it.
+pub(super) struct Call {
+    pub(super) request: SamplingRequest,
+    pub(super) reply: oneshot::Sender<Result<Sample>>,
+}
+
+/// A request that has entered the batch.
+pub(super) struct Row {
+    pub(super) call: Call,
+    /// The prompt and what was written so far.
+    pub(super) tokens: Vec<TokenId>,
+    /// How many of them have keys and values, or will after the forward pass that is being put together.
+    pub(super) computed: usize,
+    pub(super) blocks: Vec<u32>,
+    /// Where its last token lies in the forward pass that is being put together, if it takes part.
+    pub(super) end: Option<usize>,
+    /// Blocks that the row may come to need in all.
+    pub(super) reserved: usize,
+    sample: Sample,
+    stop: StopMatcher,
+    /// How many blocks are published, and the serial number of the last.
+    published: (usize, u64),
+}
+
+impl Row {
+    /// Blocks that `request` may come to need.
+    pub(super) fn blocks_needed(request: &SamplingRequest) -> usize {
+        (request.prompt.len() + request.max_tokens).div_ceil(BLOCK)
+    }
+
+    /// Enters with the part of the prompt that the cache knows; the last token is always computed.
+    pub(super) fn enter(call: Call, cache: &mut Cache) -> Self {
+        let prompt = &call.request.prompt;
+        let (blocks, serial) = cache.find(&prompt[..prompt.len() - 1]);
+        Self {
+            tokens: prompt.clone(),
+            computed: blocks.len() * BLOCK,
+            end: None,
+            reserved: Self::blocks_needed(&call.request),
+            sample: Sample::default(),
+            stop: StopMatcher::new(&call.request.stop_strings),
+            published: (blocks.len(), if blocks.is_empty() { START } else { serial }),
+            blocks,
+            call,
+        }
+    }
+
+    /// Tokens without keys and values.
+    pub(super) fn pending(&self) -> usize {
+        self.tokens.len() - self.computed
+    }
+
+    /// Takes up to `limit` pending tokens into the next forward pass: makes room for them, and publishes the blocks that
+    /// they fill. Returns where they start.
+    pub(super) fn advance(&mut self, limit: usize, cache: &mut Cache) -> Option<usize> {
+        let from = self.computed;
+        let to = from + self.pending().min(limit);
+        while self.blocks.len() * BLOCK < to {
+            self.blocks.push(cache.allocate()?);
+        }
+        self.computed = to;
+        let (count, mut serial) = self.published;
+        for index in count..to / BLOCK {
+            let mut tokens = [0; BLOCK];
+            tokens.copy_from_slice(&self.tokens[index * BLOCK..][..BLOCK]);
+            serial = cache.publish(self.blocks[index], serial, tokens);
+        }
+        self.published = (to / BLOCK, serial);
+        Some(from)
+    }
+
+    /// How many tokens were written so far.
+    pub(super) fn written(&self) -> usize {
+        self.sample.tokens.len()
+    }
+
+    /// Appends the next token; says whether it was the last.
+    pub(super) fn append(
+        &mut self,
+        token: TokenId,
+        logprob: f32,
+        text: &Text,
+        context_length: usize,
+    ) -> bool {
+        self.tokens.push(token);
+        self.sample.tokens.push(token);
+        self.sample.logprobs.push(logprob);
+        let stop_string = self.stop.push(text.bytes(token));
+        let ended = if self.call.request.stop_tokens.contains(&token) {
+            Some(StopReason::StopToken)
+        } else if let Some(index) = stop_string {
+            Some(StopReason::StopString(index))
+        } else if self.written() >= self.call.request.max_tokens || self.tokens.len() >= context_length {
+            Some(StopReason::Length)
+        } else {
+            None
+        };
+        if let Some(reason) = ended {
+            self.sample.stop = reason;
+        }
+        ended.is_some()
+    }
+
+    /// Leaves the batch with its reply.
+    pub(super) fn finish(self, cache: &mut Cache) {
+        cache.release(&self.blocks);
+        // Nobody waits any more if the caller was dropped; the reply is then of no use.
+        let _ = self.call.reply.send(Ok(self.sample));
+    }
+}

@@ -1,0 +1,149 @@
+//! A learner's state: one flat vector each of weights, gradients and moments.
+
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use zerosearch_learner::{Adam, LearnerError, Result, StepReport};
+
+use crate::kernels::{AdamwTerms, adamw};
+use crate::model::{Layout, Machine};
+use crate::weights::Checkpoint;
+
+/// The file that holds it inside a checkpoint.
+const FILE: &str = "learner.safetensors";
+/// Numbers whose squares are summed by one item of work.
+const CHUNK: usize = 1 << 16;
+
+/// Everything that training changes.
+pub(crate) struct State {
+    pub(crate) weights: Vec<f32>,
+    /// Empty until something was accumulated.
+    pub(crate) gradients: Vec<f32>,
+    first_moment: Vec<f32>,
+    second_moment: Vec<f32>,
+    steps: u64,
+}
+
+/// Reads all weights of a checkpoint, laid out by `layout`.
+pub(crate) fn read_weights(checkpoint: &Checkpoint, layout: &Layout) -> Result<Vec<f32>> {
+    let mut weights = Vec::with_capacity(layout.total());
+    for tensor in &layout.tensors {
+        weights.extend(checkpoint.tensor(&tensor.name)?);
+    }
+    Ok(weights)
+}
+
+impl State {
+    pub(crate) fn new(weights: Vec<f32>) -> Self {
+        let zeros = || bytemuck::zeroed_vec(weights.len());
+        let (first_moment, second_moment) = (zeros(), zeros());
+        Self { weights, gradients: Vec::new(), first_moment, second_moment, steps: 0 }
+    }
+
+    /// The gathered gradients, zero at first.
+    pub(crate) fn gradients(&mut self) -> &mut [f32] {
+        if self.gradients.is_empty() {
+            self.gradients = bytemuck::zeroed_vec(self.weights.len());
+        }
+        &mut self.gradients
+    }
+
+    /// One AdamW step with the gathered gradients, which are forgotten.
+    pub(crate) fn step(&mut self, adam: &Adam, layout: &Layout, machine: &Machine) -> Result<StepReport> {
+        if self.gradients.is_empty() {
+            return Err(LearnerError::BadRequest(
+                "there is nothing to step with: no gradients were accumulated since the last step".into(),
+            ));
+        }
+        let grad_norm = norm(&self.gradients, machine);
+        if !grad_norm.is_finite() {
+            return Err(LearnerError::NotFinite(format!(
+                "the gradient norm at optimizer step {} is {grad_norm}; a lower learning rate or `max_grad_norm` may help",
+                self.steps + 1
+            )));
+        }
+        self.steps += 1;
+        let power = |beta: f32| (1.0 - f64::from(beta).powf(self.steps as f64)) as f32;
+        let limit = adam.max_grad_norm.map_or(f64::INFINITY, f64::from);
+        let terms = AdamwTerms {
+            gradient_scale: if grad_norm > limit { (limit / grad_norm) as f32 } else { 1.0 },
+            learning_rate: adam.learning_rate,
+            betas: (adam.beta1, adam.beta2),
+            corrections: (power(adam.beta1), power(adam.beta2)),
+            epsilon: adam.epsilon,
+            weight_decay: adam.weight_decay,
+        };
+        for tensor in &layout.tensors {
+            let decays = tensor.matrix || adam.decay_all;
+            let place = tensor.place.clone();
+            adamw(
+                machine.kernels(),
+                AdamwTerms { weight_decay: if decays { adam.weight_decay } else { 0.0 }, ..terms },
+                &mut self.weights[place.clone()],
+                &self.gradients[place.clone()],
+                (&mut self.first_moment[place.clone()], &mut self.second_moment[place]),
+            );
+        }
+        self.gradients.fill(0.0);
+        self.gradients = Vec::new();
+        Ok(StepReport { grad_norm, step: self.steps })
+    }
+
+    /// Writes weights, moments and the count of steps.
+    pub(crate) fn save(&self, directory: &Path) -> Result<()> {
+        let steps = self.steps.to_le_bytes();
+        let counter = TensorView::new(Dtype::U64, vec![1], &steps)
+            .map_err(|problem| LearnerError::bad_model(directory, problem.to_string()))?;
+        let tensors = [
+            ("weights", view(&self.weights, directory)?),
+            ("first_moment", view(&self.first_moment, directory)?),
+            ("second_moment", view(&self.second_moment, directory)?),
+            ("steps", counter),
+        ];
+        let path = directory.join(FILE);
+        safetensors::serialize_to_file(tensors, None, &path)
+            .map_err(|problem| LearnerError::bad_model(&path, format!("could not be written: {problem}")))?;
+        let file = std::fs::File::open(&path).map_err(|source| LearnerError::io(&path, source))?;
+        file.sync_all().map_err(|source| LearnerError::io(&path, source))
+    }
+
+    /// Takes up what [`State::save`] wrote.
+    pub(crate) fn load(&mut self, directory: &Path) -> Result<()> {
+        let path = directory.join(FILE);
+        let bytes = std::fs::read(&path).map_err(|source| LearnerError::io(&path, source))?;
+        let broken = |problem: String| LearnerError::bad_model(&path, problem);
+        let file =
+            SafeTensors::deserialize(&bytes).map_err(|problem| broken(format!("is damaged: {problem}")))?;
+        let total = self.weights.len();
+        let read = |name: &str| -> Result<Vec<f32>> {
+            let view = file.tensor(name).map_err(|problem| broken(problem.to_string()))?;
+            if view.dtype() != Dtype::F32 || view.shape() != [total] {
+                return Err(broken(format!("`{name}` does not belong to a model of {total} parameters")));
+            }
+            Ok(bytemuck::pod_collect_to_vec(view.data()))
+        };
+        let (weights, first, second) = (read("weights")?, read("first_moment")?, read("second_moment")?);
+        let steps = file.tensor("steps").map_err(|problem| broken(problem.to_string()))?;
+        let steps: [u8; 8] =
+            steps.data().try_into().map_err(|_| broken("`steps` is not one number of 64 bits".into()))?;
+        (self.weights, self.first_moment, self.second_moment) = (weights, first, second);
+        self.steps = u64::from_le_bytes(steps);
+        self.gradients = Vec::new();
+        Ok(())
+    }
+}
+
+fn view<'a>(numbers: &'a [f32], directory: &Path) -> Result<TensorView<'a>> {
+    TensorView::new(Dtype::F32, vec![numbers.len()], bytemuck::cast_slice(numbers))
+        .map_err(|problem| LearnerError::bad_model(directory, problem.to_string()))
+}
+
+/// L2 norm; squares are summed in f64 over fixed stretches, in order.
+fn norm(numbers: &[f32], machine: &Machine) -> f64 {
+    let mut sums = vec![0.0_f64; numbers.len().div_ceil(CHUNK)];
+    machine.threads.each_chunk(&mut sums, 1, |index, sum| {
+        let stretch = &numbers[index * CHUNK..numbers.len().min((index + 1) * CHUNK)];
+        sum[0] = stretch.iter().map(|&number| f64::from(number) * f64::from(number)).sum();
+    });
+    sums.into_iter().sum::<f64>().sqrt()
+}
