@@ -2,26 +2,51 @@
 
 use std::sync::Arc;
 
+use anyhow::Result;
 use zerosearch_learner::seed::Seed;
 
+use crate::config::{EngineName, Plan};
+use crate::engines::{Engines, Stock, needs_stock};
+use crate::learners::Opened;
 use crate::qa::Question;
 use crate::rollout::{Ending, Moment, Rollout, Trajectory, play_aloud};
+use crate::train::Stage;
 
-/// Asks `question` and tells `listener` what happens.
-pub async fn ask(
-    rollout: &Rollout,
-    question: &str,
+/// A table at which questions are asked, one at a time and greedily.
+pub struct Table {
+    rollout: Rollout,
     seed: Seed,
-    listener: &(dyn for<'a> Fn(Moment<'a>) + Sync),
-) -> Trajectory {
-    let question = Question {
-        id: "asked".into(),
-        source: "asked".into(),
-        text: question.trim().to_owned(),
-        golden_answers: Vec::new(),
-        prompt: None,
-    };
-    play_aloud(rollout, Arc::new(question), 0, seed, listener).await
+}
+
+impl Table {
+    /// Opens what `plan` says about evaluation.
+    pub async fn open(plan: &Plan, opened: Opened) -> Result<Self> {
+        let policy = opened.learner.snapshot().await?;
+        let plays = plan.eval.engine == EngineName::Simulated && needs_stock(plan);
+        let stock = plays.then(|| Stock { policy: Arc::clone(&policy), text: Arc::clone(&opened.text) });
+        let desk = Engines::new(plan, stock, None).open(plan.eval.engine).await?;
+        let seed = Seed::run(plan.run.seed).purpose("ask");
+        let rollout = Stage::for_evaluation(plan, opened.text, desk)?.rollout(policy, 1, seed);
+        Ok(Self { rollout, seed })
+    }
+
+    /// Asks `question` and tells `listener` what happens. Only a simulated engine sees `golden_answers`.
+    pub async fn ask(
+        &self,
+        question: &str,
+        golden_answers: &[String],
+        listener: &(dyn for<'a> Fn(Moment<'a>) + Sync),
+    ) -> Result<Trajectory> {
+        let question = Question {
+            id: "asked".into(),
+            source: "asked".into(),
+            text: question.trim().to_owned(),
+            golden_answers: golden_answers.to_vec(),
+            prompt: None,
+        };
+        self.rollout.check([&question])?;
+        Ok(play_aloud(&self.rollout, Arc::new(question), 0, self.seed, listener).await)
+    }
 }
 
 /// How the conversation ended, in words for the one who asked.

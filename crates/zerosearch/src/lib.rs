@@ -17,6 +17,7 @@ pub mod report;
 pub mod rl;
 pub mod rollout;
 pub mod run;
+pub mod score;
 pub mod sft;
 pub mod simulator;
 pub mod stop;

@@ -1,2 +1,32 @@
-//! The `zerosearch` program.
-fn main() {}
+//! The `zerosearch` program: reads the command line, runs one verb, prints one error.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use zerosearch::report::{problem, report};
+use zerosearch::stop::{Reason, Stopper, listen};
+
+mod cli;
+
+fn main() -> ExitCode {
+    let command = cli::Cli::parse();
+    cli::log_to_stderr();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return cli::fail(&report(&error.into())),
+    };
+    let (stopper, stop) = Stopper::new();
+    let outcome = runtime.block_on(async {
+        let minutes = command.minutes();
+        tokio::select! {
+            outcome = command.run(&stop) => outcome,
+            () = listen(stopper, minutes) => Err(problem("left at the second Ctrl-C, without saving").into()),
+        }
+    });
+    runtime.shutdown_background();
+    match outcome {
+        Ok(Some(Reason::Interrupted)) => ExitCode::from(130),
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => cli::fail(&report(&error)),
+    }
+}

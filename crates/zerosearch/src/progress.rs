@@ -96,6 +96,20 @@ impl Progress {
         }
     }
 
+    /// Shows that `done` of `total` questions are answered: in the bar, or as about ten plain lines in all.
+    pub fn answered(&self, done: u64, total: u64) {
+        let left = self.time_left(total.saturating_sub(done));
+        let line = format!("{done}/{total} questions  {} left", words(left));
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position(done);
+                bar.set_message(line);
+            }
+            None if done == total || done.is_multiple_of((total / 10).max(1)) => self.say(&line),
+            None => {}
+        }
+    }
+
     /// From the mean of the steps seen so far.
     fn time_left(&self, steps_left: u64) -> Duration {
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);

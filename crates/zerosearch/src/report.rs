@@ -83,8 +83,8 @@ fn hint_of(cause: &(dyn StdError + 'static)) -> Option<String> {
     }
 }
 
-/// Messages may quote what a model or a server wrote: it must not steer the terminal.
-fn printable(text: &str) -> String {
+/// `text` without what would steer a terminal: models and servers write what they like.
+pub fn printable(text: &str) -> String {
     text.chars()
         .map(|letter| if letter.is_control() && letter != '\n' { '\u{fffd}' } else { letter })
         .collect()

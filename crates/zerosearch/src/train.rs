@@ -39,8 +39,8 @@ pub async fn train(course: &Course, run: &mut Run, stop: &Stop) -> Result<Option
             Ok(groups) => groups?,
             Err(reason) => return course.leave(run, reason).await,
         };
-        laps.lap(&mut row, "timing_s/gen");
         course.describe(&groups, step, &mut row);
+        laps.lap(&mut row, "timing_s/gen");
         run.write_rows(&run.directory().trajectories(step), course.stage.lines(&groups, step))?;
         broken::refuse(&groups, course.plan.rl.max_broken_share)?;
 

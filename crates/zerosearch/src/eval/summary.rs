@@ -1,14 +1,12 @@
-//! An evaluation: questions answered greedily, scored, none dropped, with an interval on every number.
+//! A summary: what an evaluation found, none dropped, with an interval on every number.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use zerosearch_learner::seed::Seed;
 
-use crate::qa::Question;
-use crate::rollout::{Action, Crowd, Ending, Group, Rollout, Scores, Trajectory, play_all};
+use crate::rollout::{Action, Ending, Group, Scores, Trajectory};
 use crate::run::VERSION;
 
 /// Resamples of the bootstrap.
@@ -70,16 +68,6 @@ pub struct Means {
     pub sub_em: f64,
     /// Token F1.
     pub f1: f64,
-}
-
-/// Asks each of `questions` once, `concurrency` at a time. `watch` sees each conversation as it ends.
-pub async fn evaluate(
-    rollout: &Rollout,
-    questions: &[Arc<Question>],
-    concurrency: usize,
-    watch: &(dyn Fn(&Trajectory) + Sync),
-) -> Vec<Group> {
-    play_all(rollout, questions, Crowd { group_size: 1, concurrency }, watch).await
 }
 
 /// What `groups` show. The same groups and seed give the same numbers.
@@ -184,7 +172,10 @@ impl Interval {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::qa::Question;
     use crate::rollout::{Transcript, Turn};
 
     fn group(source: &str, ending: Ending, f1: f32) -> Group {

@@ -1,0 +1,81 @@
+//! `zerosearch ask`
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use zerosearch::ask::{Table, outcome};
+use zerosearch::config::{EngineName, Purpose, Setting};
+use zerosearch::learners;
+use zerosearch::report::printable;
+use zerosearch::rollout::Moment;
+use zerosearch::stop::{Reason, Stop};
+
+use super::flags::{PlanFlags, config};
+use super::screen::say;
+
+/// Ask a policy one question and watch it search
+///
+/// A simulated engine can only write useful documents for a question whose answer it is told (`--golden-answer`).
+/// Without one it writes what a search that misses would bring.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  zerosearch ask --model runs/train/checkpoints/000030 \"who wrote emma\" --golden-answer \"Jane Austen\"
+  zerosearch ask --model SmolLM2.gguf --engine none \"what is the capital of France\"")]
+pub(super) struct Ask {
+    /// The question
+    question: String,
+    /// A config file for the rollout and the simulator
+    #[arg(long, value_name = "RECIPE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    plan: PlanFlags,
+    /// Who answers searches: simulated, scripted or none (sets eval.engine)
+    #[arg(long, value_name = "ENGINE")]
+    engine: Option<String>,
+    /// A right answer, for a simulated engine; may be repeated. The policy does not see it
+    #[arg(long, value_name = "ANSWER")]
+    golden_answer: Vec<String>,
+}
+
+impl Ask {
+    pub(super) async fn run(self, stop: &Stop) -> Result<Option<Reason>> {
+        let engine = self.engine.iter().map(|engine| Setting::of("eval", "engine", engine.clone()));
+        let mut settings: Vec<Setting> = engine.collect();
+        if self.golden_answer.is_empty() {
+            settings.push(Setting::of("eval", "noise", 1.0));
+        }
+        settings.extend(self.plan.all());
+        let plan = config(self.config.as_ref(), &settings)?.resolve(Purpose::Use)?;
+        if self.golden_answer.is_empty() && plan.eval.engine != EngineName::None {
+            say("note: no --golden-answer is given, so the engine's documents do not hold the answer\n");
+        }
+        let opened = learners::open_frozen(&plan.model)?;
+        let table = Table::open(&plan, opened).await?;
+        match stop.or(table.ask(&self.question, &self.golden_answer, &tell)).await {
+            Ok(trajectory) => say(&printable(&outcome(&trajectory?.ending))),
+            Err(reason) => return Ok(Some(reason)),
+        }
+        Ok(None)
+    }
+}
+
+fn tell(moment: Moment<'_>) {
+    match moment {
+        Moment::Said(words) => say(&format!("{}\n", printable(words.trim()))),
+        Moment::Searching(query) => say(&format!("searching: {}", printable(query))),
+        Moment::Found(documents) => {
+            for (index, document) in documents.iter().enumerate() {
+                say(&format!(
+                    "  {}. {} {}",
+                    index + 1,
+                    printable(&document.title),
+                    printable(&document.text)
+                ));
+            }
+            say("");
+        }
+        Moment::Hinted => say("(no search and no answer: the policy is told how to do either)\n"),
+    }
+}

@@ -1,0 +1,70 @@
+//! Flags that several verbs share.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use zerosearch::config::{ConfigFile, Setting};
+
+/// What is run, where, and for how long.
+#[derive(Args, Debug)]
+pub(super) struct RunFlags {
+    /// The config file (TOML); docs/configuration.md lists its keys
+    #[arg(value_name = "RECIPE")]
+    pub(super) recipe: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) plan: PlanFlags,
+    /// Folder of the run [default: runs/<name of the recipe>, numbered when it exists]
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) run: Option<PathBuf>,
+    /// Go on with a run: that in FOLDER, or the recipe's newest
+    #[arg(long, value_name = "FOLDER", num_args = 0..=1)]
+    #[expect(clippy::option_option, reason = "absent, given without a folder, given with one")]
+    pub(super) resume: Option<Option<PathBuf>>,
+    /// Save and stop after so many minutes; `--resume` goes on
+    #[arg(long, value_name = "MINUTES", value_parser = minutes)]
+    pub(super) minutes: Option<f64>,
+    /// Print the resolved plan and do nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+/// What overrides the config file.
+#[derive(Args, Debug)]
+pub(super) struct PlanFlags {
+    /// The model: a Hugging Face directory, a .gguf file or a hub id (sets model.path)
+    #[arg(long, value_name = "MODEL")]
+    pub(super) model: Option<String>,
+    /// Set a key of the config, for example `--set rl.group_size=8`; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(super) settings: Vec<Setting>,
+}
+
+impl PlanFlags {
+    /// What the flags set, `--set` last.
+    pub(super) fn all(&self) -> Vec<Setting> {
+        let model = self.model.iter().map(|model| Setting::of("model", "path", model.clone()));
+        model.chain(self.settings.iter().cloned()).collect()
+    }
+}
+
+/// The recipe with `settings` over it; without a recipe, the settings alone.
+pub(super) fn config(recipe: Option<&PathBuf>, settings: &[Setting]) -> Result<ConfigFile> {
+    match recipe {
+        Some(path) => ConfigFile::read(path, settings),
+        None => Ok(ConfigFile::parse("", settings)?),
+    }
+}
+
+/// Paths as a config's list of texts.
+pub(super) fn texts(paths: &[String]) -> toml::Value {
+    toml::Value::Array(paths.iter().cloned().map(toml::Value::String).collect())
+}
+
+/// A number of minutes above 0.
+pub(super) fn minutes(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(minutes) if minutes.is_finite() && minutes > 0.0 => Ok(minutes),
+        _ => Err("give a number above 0, such as 25 or 0.5".into()),
+    }
+}

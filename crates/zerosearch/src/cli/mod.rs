@@ -1,0 +1,16 @@
+//! The command line: one file per verb, glue only.
+
+mod ask;
+mod convert;
+mod eval;
+mod export;
+mod flags;
+mod place;
+mod score;
+mod screen;
+mod sft;
+mod train;
+mod verbs;
+
+pub(crate) use screen::{fail, log_to_stderr};
+pub(crate) use verbs::Cli;

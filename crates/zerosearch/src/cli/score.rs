@@ -1,0 +1,58 @@
+//! `zerosearch score`
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use zerosearch::config::{Purpose, Setting};
+use zerosearch::learners;
+use zerosearch::score::score;
+use zerosearch::stop::{Reason, Stop};
+
+use super::flags::{PlanFlags, config};
+use super::screen::say;
+
+/// Write the log-probabilities of given rows
+///
+/// A row is {"tokens": [...]} or {"text": "..."}; each gives a line {"tokens": [...], "logprobs": [null, ...]}: the
+/// natural logarithm of each token's probability after all tokens before it.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  zerosearch score --model SmolLM2.gguf --rows rows.jsonl --out out.jsonl --dtype f32")]
+pub(super) struct Score {
+    #[command(flatten)]
+    plan: PlanFlags,
+    /// The rows (JSONL)
+    #[arg(long, value_name = "FILE")]
+    rows: PathBuf,
+    /// The file to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// The numbers to compute in: bf16 or f32 (sets model.arithmetic)
+    #[arg(long, value_name = "DTYPE")]
+    dtype: Option<String>,
+    /// Divides the logits
+    #[arg(long, value_name = "T", default_value_t = 1.0, value_parser = temperature)]
+    temperature: f32,
+}
+
+impl Score {
+    pub(super) async fn run(self, stop: &Stop) -> Result<Option<Reason>> {
+        let dtype = self.dtype.iter().map(|dtype| Setting::of("model", "arithmetic", dtype.clone()));
+        let settings: Vec<Setting> = dtype.chain(self.plan.all()).collect();
+        let plan = config(None, &settings)?.resolve(Purpose::Use)?;
+        let opened = learners::open_frozen(&plan.model)?;
+        match stop.or(score(&opened, &self.rows, &self.out, self.temperature)).await {
+            Ok(rows) => say(&format!("{} rows written to {}", rows?, self.out.display())),
+            Err(reason) => return Ok(Some(reason)),
+        }
+        Ok(None)
+    }
+}
+
+fn temperature(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(temperature) if temperature.is_finite() && temperature > 0.0 => Ok(temperature),
+        _ => Err("give a number above 0".into()),
+    }
+}

@@ -1,0 +1,51 @@
+//! `zerosearch sft`
+
+use anyhow::Result;
+use clap::Args;
+use zerosearch::config::{Purpose, Setting};
+use zerosearch::learners;
+use zerosearch::sft::{Lesson, sft};
+use zerosearch::stop::{Reason, Stop};
+
+use super::flags::{RunFlags, texts};
+use super::place::{Place, noted, written};
+use super::screen::say;
+
+/// Fine-tune a model on transcripts, chats or instructions
+///
+/// Each line of a file is one row: {"segments": [{"author", "text"}]} (only what the author `policy` wrote is trained),
+/// {"messages": [{"role", "content"}]}, {"instruction", "input", "output"}, or {"tokens", "weights"}.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  zerosearch sft configs/first-run/cold-start.toml --model SmolLM2.gguf --data fireact.jsonl
+  zerosearch sft --model HuggingFaceTB/SmolLM2-135M-Instruct --data chats.jsonl --set sft.epochs=2
+  zerosearch sft --resume runs/cold-start")]
+pub(super) struct Sft {
+    #[command(flatten)]
+    pub(super) flags: RunFlags,
+    /// A file to learn from (JSONL, also gzipped); may be repeated (sets sft.files)
+    #[arg(long, value_name = "FILE")]
+    data: Vec<String>,
+}
+
+impl Sft {
+    pub(super) async fn run(mut self, stop: &Stop) -> Result<Option<Reason>> {
+        if !self.data.is_empty() {
+            self.flags.plan.settings.insert(0, Setting::of("sft", "files", texts(&self.data)));
+        }
+        let place = Place::find(&self.flags, written(&self.flags)?, "sft", Purpose::Sft)?;
+        if self.flags.dry_run {
+            say(place.plan.to_toml()?.trim_end());
+            return Ok(None);
+        }
+        let opened = learners::open(&place.plan.model, place.plan.run.seed)?;
+        let mut run = place.open(opened.hashes.clone())?;
+        let lesson = Lesson::open(place.plan.clone(), opened, &mut run).await;
+        let lesson = noted(&mut run, lesson)?;
+        let outcome = sft(&lesson, &mut run, stop).await;
+        let left = noted(&mut run, outcome)?;
+        lesson.progress.say(&place.farewell(&run, left));
+        Ok(left)
+    }
+}

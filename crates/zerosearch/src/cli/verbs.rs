@@ -1,0 +1,65 @@
+//! The verbs of the program.
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use zerosearch::stop::{Reason, Stop};
+
+use super::{ask, convert, eval, export, score, sft, train};
+
+/// Teaches a language model to answer questions by searching, with a simulated search engine in the training loop.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = "\
+Examples:
+  zerosearch train configs/tiny.toml
+  zerosearch train configs/first-run/train.toml --model runs/cold-start/checkpoints/000100
+  zerosearch eval --model HuggingFaceTB/SmolLM2-135M-Instruct --questions nq.jsonl --count 300 --out evals/nq
+
+`zerosearch VERB --help` tells more about each verb. docs/configuration.md lists every key of a config file.")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Train a policy by reinforcement learning
+    Train(train::Train),
+    /// Fine-tune a model on transcripts, chats or instructions
+    Sft(sft::Sft),
+    /// Measure a policy on questions: EM, sub-EM and F1, with intervals
+    Eval(eval::Eval),
+    /// Ask a policy one question and watch it search
+    Ask(ask::Ask),
+    /// Write the log-probabilities of given rows
+    Score(score::Score),
+    /// Write a model as a Hugging Face directory
+    Export(export::Export),
+    /// Turn transcripts of other programs into rows for `sft`
+    Convert(convert::Convert),
+}
+
+impl Cli {
+    /// How long the verb may take.
+    pub(crate) fn minutes(&self) -> Option<f64> {
+        match &self.verb {
+            Verb::Train(it) => it.flags.minutes,
+            Verb::Sft(it) => it.flags.minutes,
+            Verb::Eval(it) => it.minutes,
+            Verb::Ask(_) | Verb::Score(_) | Verb::Export(_) | Verb::Convert(_) => None,
+        }
+    }
+
+    /// Runs the verb. Says why it was left before its end.
+    pub(crate) async fn run(self, stop: &Stop) -> Result<Option<Reason>> {
+        match self.verb {
+            Verb::Train(it) => it.run(stop).await,
+            Verb::Sft(it) => it.run(stop).await,
+            Verb::Eval(it) => it.run(stop).await,
+            Verb::Ask(it) => it.run(stop).await,
+            Verb::Score(it) => it.run(stop).await,
+            Verb::Export(it) => it.run(),
+            Verb::Convert(it) => it.run(),
+        }
+    }
+}
