@@ -7,7 +7,7 @@ use zerosearch_learner::seed::Seed;
 
 use crate::config::{EngineName, Plan};
 use crate::engines::{Engines, Stock, needs_stock};
-use crate::learners::Opened;
+use crate::learners::{Pool, Voice};
 use crate::qa::Question;
 use crate::rollout::{Ending, Moment, Rollout, Trajectory, play_aloud};
 use crate::train::Stage;
@@ -20,13 +20,13 @@ pub struct Table {
 
 impl Table {
     /// Opens what `plan` says about evaluation.
-    pub async fn open(plan: &Plan, opened: Opened) -> Result<Self> {
-        let policy = opened.learner.snapshot().await?;
+    pub async fn open(plan: &Plan, voice: Voice, pool: &Pool) -> Result<Self> {
+        let Voice { policy, text, .. } = voice;
         let plays = plan.eval.engine == EngineName::Simulated && needs_stock(plan);
-        let stock = plays.then(|| Stock { policy: Arc::clone(&policy), text: Arc::clone(&opened.text) });
-        let desk = Engines::new(plan, stock, None).open(plan.eval.engine).await?;
+        let stock = plays.then(|| Stock { policy: Arc::clone(&policy), text: Arc::clone(&text) });
+        let desk = Engines::new(plan, pool, stock, None).open(plan.eval.engine).await?;
         let seed = Seed::run(plan.run.seed).purpose("ask");
-        let rollout = Stage::for_evaluation(plan, opened.text, desk)?.rollout(policy, 1, seed);
+        let rollout = Stage::for_evaluation(plan, text, desk)?.rollout(policy, 1, seed);
         Ok(Self { rollout, seed })
     }
 

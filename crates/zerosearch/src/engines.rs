@@ -11,8 +11,8 @@ use zerosearch_search::{
     SimulatedEngine, SimulatedSettings, Structure, Writer,
 };
 
-use crate::config::{self, ApiName, EngineName, Plan, SimulatorMode};
-use crate::learners;
+use crate::config::{self, ApiName, EngineName, Model, Plan, SimulatorMode};
+use crate::learners::{self, Pool};
 use crate::report::problem;
 use crate::run::{Journal, Replies};
 use crate::simulator::PolicyWriter;
@@ -42,6 +42,7 @@ pub fn needs_stock(plan: &Plan) -> bool {
 /// The engines of a run: the simulator is opened at most once, however many desks ask for it.
 pub struct Engines<'a> {
     plan: &'a Plan,
+    pool: &'a Pool,
     stock: Option<Stock>,
     replies: Option<Arc<Replies>>,
     writer: Option<Arc<dyn Writer>>,
@@ -49,8 +50,8 @@ pub struct Engines<'a> {
 
 impl<'a> Engines<'a> {
     /// Engines as `plan` says. `replies` is where a remote simulator's replies are kept.
-    pub fn new(plan: &'a Plan, stock: Option<Stock>, replies: Option<Arc<Replies>>) -> Self {
-        Self { plan, stock, replies, writer: None }
+    pub fn new(plan: &'a Plan, pool: &'a Pool, stock: Option<Stock>, replies: Option<Arc<Replies>>) -> Self {
+        Self { plan, pool, stock, replies, writer: None }
     }
 
     /// Whoever goes by `name`.
@@ -86,12 +87,9 @@ impl<'a> Engines<'a> {
             let stock = self.stock.take().context("no model was given to play the engine")?;
             Arc::new(PolicyWriter::new(stock.policy, stock.text, "start weights"))
         } else {
-            let opened = learners::open_frozen(&config::Model {
-                path: plan.model.clone(),
-                ..self.plan.model.clone()
-            })?;
-            let policy = opened.learner.snapshot().await?;
-            Arc::new(PolicyWriter::new(policy, opened.text, plan.model.clone()))
+            let model = Model { path: plan.model.clone(), ..self.plan.model.clone() };
+            let voice = learners::open_voice(&model, self.plan.run.seed, self.pool).await?;
+            Arc::new(PolicyWriter::new(voice.policy, voice.text, plan.model.clone()))
         };
         self.writer = Some(Arc::clone(&writer));
         Ok(writer)

@@ -1,20 +1,41 @@
 //! Learners: from a plan's model to who trains, samples and scores.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Result;
-use zerosearch_learner::Learner;
+use anyhow::{Context, Result};
 use zerosearch_learner::scripted::BigramLearner;
 use zerosearch_learner::text::{Text, tiny_text};
+use zerosearch_learner::{Learner, Policy};
+use zerosearch_local::{
+    Checkpoint, Dtype, Family, LearnerOptions, LocalLearner, LocalPolicy, ModelConfig, PolicyOptions, Threads,
+};
 
-use crate::config::Model;
+use crate::config::{Arithmetic, Model};
 use crate::report::problem;
+use crate::train::sha256_of;
 
-/// A model, ready to be asked.
+/// The model path that means a random model of the plan's shape.
+const RANDOM: &str = "random";
+/// The model path that means a table of bigrams, which learns within milliseconds: for tests of the program.
+const BIGRAM: &str = "bigram";
+
+/// The threads that compute. All models of a program share them.
+#[derive(Clone)]
+pub struct Pool(Arc<Threads>);
+
+impl Pool {
+    /// As many threads as `model` says.
+    pub fn new(model: &Model) -> Self {
+        let count = if model.threads == 0 { Threads::available() } else { model.threads };
+        Self(Arc::new(Threads::new(count)))
+    }
+}
+
+/// A model that trains.
 pub struct Opened {
-    /// Who samples, scores and, where it was opened for that, trains.
+    /// Who samples, scores and trains.
     pub learner: Arc<dyn Learner>,
     /// Its words and tokens.
     pub text: Arc<Text>,
@@ -22,24 +43,149 @@ pub struct Opened {
     pub hashes: BTreeMap<String, String>,
 }
 
+/// A model that only speaks.
+pub struct Voice {
+    /// Who samples and scores.
+    pub policy: Arc<dyn Policy>,
+    /// Its words and tokens.
+    pub text: Arc<Text>,
+    /// SHA-256 of its files by their names; empty for a random model.
+    pub hashes: BTreeMap<String, String>,
+}
+
 /// Opens `model` for training. `seed` draws the weights of a random model.
-pub fn open(model: &Model, seed: u64) -> Result<Opened> {
-    let _ = seed;
-    if model.path == "bigram" {
-        let text = Arc::new(tiny_text());
-        let learner = Arc::new(BigramLearner::new(Arc::clone(&text), model.context));
-        return Ok(Opened { learner, text, hashes: BTreeMap::new() });
+pub async fn open(model: &Model, seed: u64, pool: &Pool) -> Result<Opened> {
+    if let Some(learner) = bigram(model).await? {
+        return Ok(Opened { text: learner.text(), learner: Arc::new(learner), hashes: BTreeMap::new() });
     }
-    Err(problem(format!("{} cannot be opened", model.path)).into())
+    let (checkpoint, hashes) = found(model, seed)?;
+    let text = Arc::clone(&checkpoint.text);
+    let options = LearnerOptions {
+        micro_batch_tokens: model.micro_batch_tokens,
+        activation_bytes: gib(model.activation_gib),
+        ..LearnerOptions::new(policy_options(model, pool))
+    };
+    let learner = blocking(move || LocalLearner::open(&checkpoint, options)).await?;
+    Ok(Opened { learner: Arc::new(learner), text, hashes })
 }
 
-/// Opens `model` for sampling and scoring only: no optimizer state is held.
-pub fn open_frozen(model: &Model) -> Result<Opened> {
-    open(model, 0)
+/// Opens `model` for sampling and scoring only.
+pub async fn open_voice(model: &Model, seed: u64, pool: &Pool) -> Result<Voice> {
+    if let Some(learner) = bigram(model).await? {
+        return Ok(Voice {
+            policy: learner.snapshot().await?,
+            text: learner.text(),
+            hashes: BTreeMap::new(),
+        });
+    }
+    let (checkpoint, hashes) = found(model, seed)?;
+    let text = Arc::clone(&checkpoint.text);
+    let options = policy_options(model, pool);
+    let policy = blocking(move || LocalPolicy::open(&checkpoint, options)).await?;
+    Ok(Voice { policy: Arc::new(policy), text, hashes })
 }
 
-/// Writes `model` as a Hugging Face directory.
-pub fn export(model: &Model, seed: u64, _out: &Path) -> Result<()> {
-    open(model, seed)?;
-    Err(problem("nothing to export").into())
+/// Writes `model` as a Hugging Face directory, in the numbers that it names.
+pub fn export(model: &Model, seed: u64, out: &Path) -> Result<()> {
+    if std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(problem(format!("the folder {} is not empty", out.display()))
+            .hint("name another with `--out`")
+            .into());
+    }
+    let checkpoint = checkpoint(model, seed)?;
+    let dtype = match model.arithmetic {
+        Arithmetic::Bf16 => Dtype::Bf16,
+        Arithmetic::F32 => Dtype::F32,
+    };
+    let tensor = |name: &str| checkpoint.tensor(name).map(Into::into);
+    Ok(zerosearch_local::export(out, &checkpoint.origin(), dtype, &tensor)?)
+}
+
+/// The bigram model, new or from a checkpoint of its own.
+async fn bigram(model: &Model) -> Result<Option<BigramLearner>> {
+    let folder = Path::new(&model.path);
+    let is_saved = folder.join("bigram.json").is_file();
+    if model.path != BIGRAM && !is_saved {
+        return Ok(None);
+    }
+    let learner = BigramLearner::new(Arc::new(tiny_text()), model.context);
+    if is_saved {
+        learner.load(folder).await?;
+    }
+    Ok(Some(learner))
+}
+
+fn found(model: &Model, seed: u64) -> Result<(Checkpoint, BTreeMap<String, String>)> {
+    let checkpoint = checkpoint(model, seed)?;
+    let hashes = if model.path == RANDOM { BTreeMap::new() } else { file_hashes(checkpoint.path())? };
+    Ok((checkpoint, hashes))
+}
+
+fn checkpoint(model: &Model, seed: u64) -> Result<Checkpoint> {
+    let failed = || format!("the model {} cannot be opened", model.path);
+    if model.path != RANDOM {
+        return Checkpoint::open(&model.path).with_context(failed);
+    }
+    let text = Arc::new(tiny_text());
+    let config = ModelConfig {
+        family: Family::Llama,
+        vocabulary: text.vocabulary_size(),
+        width: model.width,
+        layers: model.layers,
+        heads: model.heads,
+        kv_heads: model.heads,
+        head_width: model.width / model.heads,
+        mlp_width: 3 * model.width,
+        norm_epsilon: 1e-5,
+        rope_theta: 10_000.0,
+        rope_scaling: None,
+        context_length: model.context,
+        tied_head: true,
+        qkv_bias: false,
+        qk_norm: false,
+    };
+    Checkpoint::random(config, text, seed).with_context(failed)
+}
+
+fn policy_options(model: &Model, pool: &Pool) -> PolicyOptions {
+    PolicyOptions {
+        arithmetic: match model.arithmetic {
+            Arithmetic::Bf16 => zerosearch_local::Arithmetic::Bf16,
+            Arithmetic::F32 => zerosearch_local::Arithmetic::F32,
+        },
+        cache_bytes: gib(model.cache_gib),
+        ..PolicyOptions::new(Arc::clone(&pool.0))
+    }
+}
+
+fn gib(gib: f64) -> usize {
+    (gib * f64::from(1 << 30)) as usize
+}
+
+/// Loading takes seconds: it must not hold up the threads that answer Ctrl-C.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> zerosearch_learner::Result<T> + Send + 'static,
+) -> Result<T> {
+    Ok(tokio::task::spawn_blocking(work).await??)
+}
+
+/// SHA-256 of a model's files: the file itself, or the weights, config and tokenizer of a folder.
+fn file_hashes(path: &Path) -> Result<BTreeMap<String, String>> {
+    let mut files = vec![path.to_owned()];
+    if path.is_dir() {
+        let entries: Vec<PathBuf> =
+            std::fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
+        files = entries.into_iter().filter(|file| is_of_model(file)).collect();
+    }
+    let hash = |file: PathBuf| {
+        let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        Ok((name, sha256_of(&file)?))
+    };
+    files.into_iter().map(hash).collect()
+}
+
+fn is_of_model(file: &Path) -> bool {
+    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let is_weights = name.starts_with("model") && (name.ends_with(".safetensors") || name.ends_with(".json"));
+    is_weights || ["config.json", "tokenizer.json"].contains(&name)
 }

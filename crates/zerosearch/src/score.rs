@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use zerosearch_learner::TokenId;
 use zerosearch_learner::text::Text;
 
-use crate::learners::Opened;
+use crate::learners::Voice;
 use crate::report::problem;
 use crate::run::replace;
 
@@ -30,12 +30,11 @@ struct Scored<'a> {
 
 /// Scores the rows of the file `rows` under softmax(logits / `temperature`) and writes `out`, whole or not at all.
 /// Text is encoded behind the model's own prefix, as its tokenizer does. Returns the number of rows.
-pub async fn score(opened: &Opened, rows: &Path, out: &Path, temperature: f32) -> Result<usize> {
-    let policy = opened.learner.snapshot().await?;
-    let rows = read(rows, &opened.text)?;
+pub async fn score(voice: &Voice, rows: &Path, out: &Path, temperature: f32) -> Result<usize> {
+    let rows = read(rows, &voice.text)?;
     let mut written = Vec::new();
     for together in rows.chunks(TOGETHER) {
-        for (tokens, scores) in together.iter().zip(policy.score(together, temperature).await?) {
+        for (tokens, scores) in together.iter().zip(voice.policy.score(together, temperature).await?) {
             let logprobs =
                 scores.into_iter().enumerate().map(|(index, score)| (index > 0).then_some(score)).collect();
             serde_json::to_writer(&mut written, &Scored { tokens, logprobs })?;

@@ -22,6 +22,7 @@ mod update;
 pub use course::Course;
 pub(crate) use course::rate;
 pub use laps::Laps;
+pub(crate) use parts::sha256_of;
 pub use parts::{hashes, questions_of};
 pub use stage::Stage;
 pub(crate) use update::adam;

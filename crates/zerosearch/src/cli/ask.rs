@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use zerosearch::ask::{Table, outcome};
 use zerosearch::config::{EngineName, Purpose, Setting};
-use zerosearch::learners;
+use zerosearch::learners::{self, Pool};
 use zerosearch::report::printable;
 use zerosearch::rollout::Moment;
 use zerosearch::stop::{Reason, Stop};
@@ -51,8 +51,9 @@ impl Ask {
         if self.golden_answer.is_empty() && plan.eval.engine != EngineName::None {
             say("note: no --golden-answer is given, so the engine's documents do not hold the answer\n");
         }
-        let opened = learners::open_frozen(&plan.model)?;
-        let table = Table::open(&plan, opened).await?;
+        let pool = Pool::new(&plan.model);
+        let voice = learners::open_voice(&plan.model, plan.run.seed, &pool).await?;
+        let table = Table::open(&plan, voice, &pool).await?;
         match stop.or(table.ask(&self.question, &self.golden_answer, &tell)).await {
             Ok(trajectory) => say(&printable(&outcome(&trajectory?.ending))),
             Err(reason) => return Ok(Some(reason)),

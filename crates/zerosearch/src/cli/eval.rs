@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use zerosearch::config::{Purpose, Setting};
 use zerosearch::eval::Exam;
-use zerosearch::learners;
+use zerosearch::learners::{self, Pool};
 use zerosearch::stop::{Reason, Stop};
 
 use super::flags::{PlanFlags, config, minutes, texts};
@@ -57,8 +57,9 @@ impl Eval {
             say(plan.to_toml()?.trim_end());
             return Ok(None);
         }
-        let opened = learners::open_frozen(&plan.model)?;
-        let mut exam = Exam::open(plan, opened, &self.out).await?;
+        let pool = Pool::new(&plan.model);
+        let voice = learners::open_voice(&plan.model, plan.run.seed, &pool).await?;
+        let mut exam = Exam::open(plan, voice, &pool, &self.out).await?;
         if let Err(reason) = stop.or(exam.sit()).await {
             let folder = self.out.display();
             say(&format!(

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use zerosearch::config::{Purpose, Setting};
-use zerosearch::learners;
+use zerosearch::learners::{self, Pool};
 use zerosearch::score::score;
 use zerosearch::stop::{Reason, Stop};
 
@@ -41,8 +41,8 @@ impl Score {
         let dtype = self.dtype.iter().map(|dtype| Setting::of("model", "arithmetic", dtype.clone()));
         let settings: Vec<Setting> = dtype.chain(self.plan.all()).collect();
         let plan = config(None, &settings)?.resolve(Purpose::Use)?;
-        let opened = learners::open_frozen(&plan.model)?;
-        match stop.or(score(&opened, &self.rows, &self.out, self.temperature)).await {
+        let voice = learners::open_voice(&plan.model, plan.run.seed, &Pool::new(&plan.model)).await?;
+        match stop.or(score(&voice, &self.rows, &self.out, self.temperature)).await {
             Ok(rows) => say(&format!("{} rows written to {}", rows?, self.out.display())),
             Err(reason) => return Ok(Some(reason)),
         }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 use zerosearch::config::{Purpose, Setting};
-use zerosearch::learners;
+use zerosearch::learners::{self, Pool};
 use zerosearch::sft::{Lesson, sft};
 use zerosearch::stop::{Reason, Stop};
 
@@ -39,7 +39,8 @@ impl Sft {
             say(place.plan.to_toml()?.trim_end());
             return Ok(None);
         }
-        let opened = learners::open(&place.plan.model, place.plan.run.seed)?;
+        let pool = Pool::new(&place.plan.model);
+        let opened = learners::open(&place.plan.model, place.plan.run.seed, &pool).await?;
         let mut run = place.open(opened.hashes.clone())?;
         let lesson = Lesson::open(place.plan.clone(), opened, &mut run).await;
         let lesson = noted(&mut run, lesson)?;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 use zerosearch::config::Purpose;
-use zerosearch::learners;
+use zerosearch::learners::{self, Pool};
 use zerosearch::stop::{Reason, Stop};
 use zerosearch::train::{Course, train};
 
@@ -34,9 +34,10 @@ impl Train {
             say(place.plan.to_toml()?.trim_end());
             return Ok(None);
         }
-        let opened = learners::open(&place.plan.model, place.plan.run.seed)?;
+        let pool = Pool::new(&place.plan.model);
+        let opened = learners::open(&place.plan.model, place.plan.run.seed, &pool).await?;
         let mut run = place.open(opened.hashes.clone())?;
-        let course = Course::open(place.plan.clone(), opened, &mut run).await;
+        let course = Course::open(place.plan.clone(), opened, &pool, &mut run).await;
         let course = noted(&mut run, course)?;
         let outcome = train(&course, &mut run, stop).await;
         let left = noted(&mut run, outcome)?;

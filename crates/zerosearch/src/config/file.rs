@@ -63,6 +63,8 @@ sections! {
         arithmetic: String,
         threads: usize,
         activation_gib: f64,
+        cache_gib: f64,
+        micro_batch_tokens: usize,
         layers: usize,
         width: usize,
         heads: usize,

@@ -167,6 +167,10 @@ pub struct Model {
     pub threads: usize,
     /// Memory for activations in GiB; layers are recomputed where it does not suffice.
     pub activation_gib: f64,
+    /// Memory for keys and values of all conversations together, in GiB.
+    pub cache_gib: f64,
+    /// Tokens that are trained on together.
+    pub micro_batch_tokens: usize,
     /// Layers of a random model.
     pub layers: usize,
     /// Width of a random model.

@@ -11,7 +11,7 @@ use zerosearch_learner::seed::Seed;
 use super::{Summary, evaluate, summarize};
 use crate::config::{ConfigFile, EngineName, Plan, Purpose};
 use crate::engines::{Engines, Stock, needs_stock};
-use crate::learners::Opened;
+use crate::learners::{Pool, Voice};
 use crate::progress::Progress;
 use crate::qa::Question;
 use crate::report::problem;
@@ -36,7 +36,7 @@ impl Exam {
     ///
     /// # Errors
     /// When `folder` holds the answers of another plan, model or question file.
-    pub async fn open(plan: Plan, opened: Opened, folder: &Path) -> Result<Self> {
+    pub async fn open(plan: Plan, voice: Voice, pool: &Pool, folder: &Path) -> Result<Self> {
         if plan.eval.questions.is_empty() {
             return Err(problem("no questions are named").hint("give `--questions FILE`").into());
         }
@@ -45,14 +45,14 @@ impl Exam {
         if plan.eval.count > 0 {
             questions = questions.sample(plan.eval.count, seed.purpose("eval questions"));
         }
-        let policy = opened.learner.snapshot().await?;
+        let Voice { policy, text, hashes: models } = voice;
         let plays = plan.eval.engine == EngineName::Simulated && needs_stock(&plan);
-        let stock = plays.then(|| Stock { policy: Arc::clone(&policy), text: Arc::clone(&opened.text) });
-        let desk = Engines::new(&plan, stock, None).open(plan.eval.engine).await?;
-        let stage = Stage::for_evaluation(&plan, opened.text, desk)?;
+        let stock = plays.then(|| Stock { policy: Arc::clone(&policy), text: Arc::clone(&text) });
+        let desk = Engines::new(&plan, pool, stock, None).open(plan.eval.engine).await?;
+        let stage = Stage::for_evaluation(&plan, text, desk)?;
         let rollout = stage.rollout(policy, 1, seed.purpose("eval"));
         rollout.check(questions.questions().iter().map(|question| &**question))?;
-        claim(folder, &plan, &hashes(&plan, opened.hashes)?)?;
+        claim(folder, &plan, &hashes(&plan, models)?)?;
         let mut exam = Self {
             rollout,
             stage,

@@ -13,6 +13,8 @@ use crate::config::Plan;
 /// Keys that no number of a run depends on: these may differ when it goes on.
 const FREE: &[&str] = &[
     "model.threads",
+    "model.activation_gib",
+    "model.cache_gib",
     "model.path",
     "rollout.concurrency",
     "simulator.urls",

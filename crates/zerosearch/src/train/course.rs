@@ -12,7 +12,7 @@ use super::stage::Stage;
 use super::synthetic::Reward;
 use crate::config::{self, AlgorithmName, Plan};
 use crate::engines::{Engines, Stock, needs_stock};
-use crate::learners::Opened;
+use crate::learners::{Opened, Pool};
 use crate::progress::Progress;
 use crate::qa::{DataSet, QuestionStream};
 use crate::report::problem;
@@ -48,7 +48,7 @@ impl Course {
     /// # Errors
     /// Whatever can be known wrong before the first token: questions, their prompts, the tokenizer, the simulator,
     /// what the learner cannot honour.
-    pub async fn open(plan: Plan, opened: Opened, run: &mut Run) -> Result<Self> {
+    pub async fn open(plan: Plan, opened: Opened, pool: &Pool, run: &mut Run) -> Result<Self> {
         let Opened { learner, text, .. } = opened;
         let seed = Seed::run(plan.run.seed);
         let (train, evaluation) = data(&plan, seed)?;
@@ -64,7 +64,7 @@ impl Course {
             .then(|| Arc::new(Replies::in_folder(run.directory().replies())));
         run.bring_up(&*learner).await?;
 
-        let mut engines = Engines::new(&plan, stock, replies.clone());
+        let mut engines = Engines::new(&plan, pool, stock, replies.clone());
         let stage = Stage::for_training(&plan, Arc::clone(&text), engines.open(plan.rollout.engine).await?)?;
         let evaluations = match evaluation {
             None => None,
