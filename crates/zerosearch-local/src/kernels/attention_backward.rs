@@ -1,6 +1,6 @@
 //! The gradient of attention for whole rows.
 //!
-//! With `P = softmax(Q K^T * scale)` and `O = P V`: `dV = P^T dO`, `dP = dO V^T`, `dS = P * (dP - rowsum(dO * O)) * scale`,
+//! With `P = softmax(Q K^T * scale)` and `O = P V`: `dV = P^T dO`, `dP = dO V^T`, `dS = P * (dP - rowsum(P * dP)) * scale`,
 //! `dQ = dS K`, `dK = dS^T Q` (arXiv 2205.14135, appendix B.2). `P` is made again from the scores and the logarithms of
 //! their sums. One item of work is one key head of one row, so nothing is added up across threads.
 
@@ -20,8 +20,6 @@ const QUERIES: usize = 32;
 pub(crate) struct AttentionGradients<'a> {
     /// Projections with turned queries and keys; keys and values rounded as attention saw them.
     pub(crate) fused: &'a [f32],
-    /// What attention returned.
-    pub(crate) out: &'a [f32],
     /// Logarithm of each softmax's denominator.
     pub(crate) log_sums: &'a [f32],
     /// Gradient of `out`.
@@ -41,7 +39,6 @@ pub(crate) fn attention_backward(
     let given = Given {
         shape,
         fused: gradients.fused,
-        out: gradients.out,
         log_sums: gradients.log_sums,
         out_gradient: gradients.out_gradient,
     };
@@ -53,7 +50,6 @@ pub(crate) fn attention_backward(
 struct Given<'a> {
     shape: AttentionShape,
     fused: &'a [f32],
-    out: &'a [f32],
     log_sums: &'a [f32],
     out_gradient: &'a [f32],
 }
@@ -102,6 +98,25 @@ fn write(to: SharedPointer<f32>, at: usize, numbers: &[f32]) {
     place.copy_from_slice(numbers);
 }
 
+/// Replaces `dP` by `dS = P * (dP - mean) * scale`, where `mean` is that of `dP` under `P`. Dividing by the sum of `P` takes out its
+/// own rounding, so that `dS` sums to zero as closely as it can: what a key bias learns is that sum.
+#[inline(always)]
+fn softmax_backward(probability: &[f32], gradient: &mut [f32], scale: f32) {
+    let (mut weights, mut products) = ([0.0_f64; LANES], [0.0_f64; LANES]);
+    for (probability, gradient) in probability.chunks_exact(LANES).zip(gradient.chunks_exact(LANES)) {
+        for lane in 0..LANES {
+            let weight = f64::from(probability[lane]);
+            weights[lane] += weight;
+            products[lane] += weight * f64::from(gradient[lane]);
+        }
+    }
+    let weight: f64 = weights.into_iter().sum();
+    let mean = if weight > 0.0 { products.into_iter().sum::<f64>() / weight } else { 0.0 };
+    for (gradient, &probability) in gradient.iter_mut().zip(probability) {
+        *gradient = probability * (f64::from(*gradient) - mean) as f32 * scale;
+    }
+}
+
 /// One key head of one row: its keys and values both ways round, and a tile of queries. Everything is padded with
 /// zeros to whole vectors.
 struct Head {
@@ -125,8 +140,6 @@ struct Head {
     /// `[QUERIES][padded]`
     out_gradient: Vec<f32>,
     log_sums: Vec<f32>,
-    /// `rowsum(dO * O)`
-    products: Vec<f32>,
     /// `[QUERIES][keys]`
     probability: Vec<f32>,
     /// `[QUERIES][keys]`
@@ -152,7 +165,6 @@ impl Head {
             query: vec![0.0; QUERIES * padded],
             out_gradient: vec![0.0; QUERIES * padded],
             log_sums: vec![0.0; QUERIES],
-            products: vec![0.0; QUERIES],
             probability: vec![0.0; QUERIES * keys],
             score_gradient: vec![0.0; QUERIES * keys],
         };
@@ -182,11 +194,10 @@ impl Head {
             let token = row.first_token + from + index;
             let query = &given.fused[token * shape.fused_width() + query_head * width..][..width];
             let at = (token * shape.heads + query_head) * width;
-            let (out, out_gradient) = (&given.out[at..at + width], &given.out_gradient[at..at + width]);
+            let out_gradient = &given.out_gradient[at..at + width];
             self.query[index * self.padded..][..width].copy_from_slice(query);
             self.out_gradient[index * self.padded..][..width].copy_from_slice(out_gradient);
             self.log_sums[index] = given.log_sums[token * shape.heads + query_head];
-            self.products[index] = out.iter().zip(out_gradient).map(|(o, g)| o * g).sum();
         }
         // Rows beyond the count take part in whole tiles; zeros there add nothing.
         self.query[count * self.padded..].fill(0.0);
@@ -224,10 +235,14 @@ impl Head {
                         let weight = exp(scores[r][lane] * self.scale - self.log_sums[query]);
                         let weight = if seen { weight } else { 0.0 };
                         self.probability[at + lane] = weight;
-                        self.score_gradient[at + lane] =
-                            weight * (products[r][lane] - self.products[query]) * self.scale;
+                        self.score_gradient[at + lane] = products[r][lane];
                     }
                 }
+            }
+            for query in first..first + ROWS {
+                let stretch = query * self.keys..query * self.keys + visible;
+                let probability = &self.probability[stretch.clone()];
+                softmax_backward(probability, &mut self.score_gradient[stretch], self.scale);
             }
         }
     }

@@ -167,7 +167,6 @@ impl Pass<'_> {
             &self.batch.rows,
             AttentionGradients {
                 fused,
-                out: attended,
                 log_sums,
                 out_gradient: &out_gradient,
                 fused_gradient: &mut fused_gradient,
