@@ -230,6 +230,8 @@ mod avx512 {
         }
     }
 
+    /// # Safety
+    /// As [`tile`], which has `R` rows.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     unsafe fn rows<const R: usize>(left: *const Bf16, right: *const Bf16, tile: &Tile, corner: Corner) {
@@ -267,6 +269,8 @@ mod avx512 {
         }
     }
 
+    /// # Safety
+    /// `left` must reach over two numbers in each of `R` rows, `stride` apart, and `right` over two of a panel's rows.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     unsafe fn dot_pair<const R: usize>(

@@ -1,7 +1,7 @@
 //! What does the transformer compute, forwards and backwards?
 //!
-//! One decoder covers every family: RMSNorm, rotary positions, grouped attention, SwiGLU. [`Layout`](layout::Layout) says
-//! where each parameter lies in the one flat vector of weights; a [`Network`](network::Network) is one version of them,
+//! One decoder covers every family: RMSNorm, rotary positions, grouped attention, SwiGLU. [`Layout`] says
+//! where each parameter lies in the one flat vector of weights; a [`Network`] is one version of them,
 //! packed for the kernels; `forward`, `head` and `backward` are written out by hand and read from top to bottom.
 
 mod backward;

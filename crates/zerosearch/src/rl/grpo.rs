@@ -10,7 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{all_equal, mean};
+use super::compare::{all_equal, mean};
 
 const EPSILON: f64 = 1e-6;
 

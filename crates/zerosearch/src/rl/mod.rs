@@ -12,6 +12,7 @@
 //! [`zerosearch_learner::Loss`], the penalty for leaving the reference policy is [`Kl`].
 
 mod batch;
+mod compare;
 mod grpo;
 mod kl;
 mod names;
@@ -51,14 +52,4 @@ impl Algorithm {
             Self::Grpo(_) => "grpo",
         }
     }
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
-}
-
-/// Whether a comparison among these rewards can tell anything. Equal rewards are caught before any arithmetic:
-/// rounding must not make differences where there are none.
-fn all_equal(values: &[f64]) -> bool {
-    values.windows(2).all(|pair| pair[0] == pair[1])
 }

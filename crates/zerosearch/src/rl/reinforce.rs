@@ -11,7 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{all_equal, mean};
+use super::compare::{all_equal, mean};
 
 /// REINFORCE with one advantage for all tokens of a trajectory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

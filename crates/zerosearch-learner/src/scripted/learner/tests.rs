@@ -1,3 +1,5 @@
+//! The bigram learner against hand arithmetic, slopes and its own promises.
+
 use super::*;
 use crate::text::tiny_text;
 use crate::{KlEstimator, KlPenalty, SamplingRequest, StopReason};

@@ -1,3 +1,5 @@
+//! Question files of every layout, good and broken.
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};

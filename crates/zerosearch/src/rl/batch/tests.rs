@@ -1,3 +1,5 @@
+//! Batches made of groups, against hand arithmetic.
+
 use std::sync::Arc;
 
 use zerosearch_learner::{KlEstimator, KlPenalty};
