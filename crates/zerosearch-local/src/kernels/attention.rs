@@ -246,3 +246,6 @@ fn exponentials(scores: &mut [f32]) -> (f32, f32) {
     }
     (maximum, sums.into_iter().sum())
 }
+
+#[cfg(test)]
+mod tests;
