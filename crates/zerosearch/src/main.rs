@@ -16,11 +16,13 @@ fn main() -> ExitCode {
         Err(error) => return cli::fail(&report(&error.into())),
     };
     let (stopper, stop) = Stopper::new();
+    let minutes = command.minutes();
+    let work = runtime.spawn(async move { command.run(&stop).await });
+    let listening = runtime.spawn(listen(stopper, minutes));
     let outcome = runtime.block_on(async {
-        let minutes = command.minutes();
         tokio::select! {
-            outcome = command.run(&stop) => outcome,
-            () = listen(stopper, minutes) => Err(problem("left at the second Ctrl-C, without saving").into()),
+            outcome = work => outcome.unwrap_or_else(|gone| Err(gone.into())),
+            _ = listening => Err(problem("left at the second Ctrl-C, without saving").into()),
         }
     });
     runtime.shutdown_background();

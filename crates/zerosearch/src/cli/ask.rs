@@ -12,6 +12,7 @@ use zerosearch::rollout::Moment;
 use zerosearch::stop::{Reason, Stop};
 
 use super::flags::{PlanFlags, config};
+use super::place::in_recipe;
 use super::screen::say;
 
 /// Ask a policy one question and watch it search
@@ -47,7 +48,8 @@ impl Ask {
             settings.push(Setting::of("eval", "noise", 1.0));
         }
         settings.extend(self.plan.all());
-        let plan = config(self.config.as_ref(), &settings)?.resolve(Purpose::Use)?;
+        let plan = config(self.config.as_ref(), &settings)?.resolve(Purpose::Use);
+        let plan = plan.map_err(|complaint| in_recipe(self.config.as_deref(), complaint))?;
         if self.golden_answer.is_empty() && plan.eval.engine != EngineName::None {
             say("note: no --golden-answer is given, so the engine's documents do not hold the answer\n");
         }

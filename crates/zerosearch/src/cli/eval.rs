@@ -10,6 +10,7 @@ use zerosearch::learners::{self, Pool};
 use zerosearch::stop::{Reason, Stop};
 
 use super::flags::{PlanFlags, config, minutes, texts};
+use super::place::in_recipe;
 use super::screen::say;
 
 /// Measure a policy on questions: EM, sub-EM and F1, with intervals
@@ -52,7 +53,8 @@ pub(super) struct Eval {
 
 impl Eval {
     pub(super) async fn run(self, stop: &Stop) -> Result<Option<Reason>> {
-        let plan = config(self.config.as_ref(), &self.settings())?.resolve(Purpose::Use)?;
+        let plan = config(self.config.as_ref(), &self.settings())?.resolve(Purpose::Use);
+        let plan = plan.map_err(|complaint| in_recipe(self.config.as_deref(), complaint))?;
         if self.dry_run {
             say(plan.to_toml()?.trim_end());
             return Ok(None);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use zerosearch::config::{ConfigFile, Plan, Purpose};
+use zerosearch::config::{Complaint, ConfigFile, Plan, Purpose};
 use zerosearch::report::problem;
 use zerosearch::run::{Directory, Run, State, unused_folder};
 use zerosearch::stop::Reason;
@@ -29,7 +29,8 @@ impl Place {
         purpose: Purpose,
     ) -> Result<Self> {
         let written = file.run.folder.clone().map(PathBuf::from);
-        let plan = file.resolve(purpose)?;
+        let plan =
+            file.resolve(purpose).map_err(|complaint| in_recipe(flags.recipe.as_deref(), complaint))?;
         let chosen = flags.run.clone().or(written);
         let usual = || {
             Path::new("runs")
@@ -81,6 +82,15 @@ pub(super) fn written(flags: &RunFlags) -> Result<ConfigFile> {
             ConfigFile::read(&path, &flags.plan.all())
         }
         (recipe, _) => config(recipe.as_ref(), &flags.plan.all()),
+    }
+}
+
+/// A complaint, with the recipe that it is about.
+pub(super) fn in_recipe(recipe: Option<&Path>, complaint: Complaint) -> anyhow::Error {
+    match recipe {
+        Some(path) => anyhow::Error::new(complaint)
+            .context(format!("the config file {} cannot be used", path.display())),
+        None => complaint.into(),
     }
 }
 

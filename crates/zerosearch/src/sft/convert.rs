@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::rows::{content, numbered_lines};
 use super::segments::{Segment, SegmentRow};
 use super::{react, search_r1};
+use crate::report::problem;
 use crate::rollout::{Author, INFORMATION_CLOSER, INFORMATION_OPENER};
 
 /// Whose transcripts they are.
@@ -47,6 +48,15 @@ pub(super) struct Draft {
     pub(super) searches: usize,
     /// The answer's F1, where golden answers are known.
     pub(super) f1: Option<f32>,
+}
+
+impl Converted {
+    /// Why transcripts were left out, in one line.
+    pub fn reasons(&self) -> String {
+        let reasons: Vec<String> =
+            self.dropped.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+        if reasons.is_empty() { "nothing".into() } else { reasons.join(", ") }
+    }
 }
 
 impl Draft {
@@ -97,6 +107,11 @@ pub fn convert(from: From, files: &[String], out: &Path, keep: Keep) -> Result<C
                 }
             }
         }
+    }
+    if converted.kept == 0 {
+        return Err(problem(format!("none of the transcripts in {} can be kept", files.join(", ")))
+            .hint(format!("left out: {}", converted.reasons()))
+            .into());
     }
     crate::run::replace(out, &lines).with_context(|| format!("{} cannot be written", out.display()))?;
     Ok(converted)

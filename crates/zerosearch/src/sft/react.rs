@@ -19,7 +19,7 @@ pub(super) fn draft(row: &Value) -> Draw {
     };
     let mut turns = messages.iter().skip_while(|message| message.role == "system");
     let Some(first) = turns.next().filter(|message| message.role == "user") else {
-        return Draw::Foreign("a ReAct chat begins with the user's question".into());
+        return Draw::Left("a chat that does not begin with the question");
     };
     let question = first.content.trim();
     let question = question.strip_prefix("Question:").unwrap_or(question).trim();
@@ -152,6 +152,7 @@ mod tests {
         for (turns, reason) in [
             (vec!["q", "Thought: x\nAction: finish[a]", &format!("{end}False")], "an episode without reward"),
             (vec!["q", "Thought: x\nAction: finish[a]", &format!("{end}0")], "an episode without reward"),
+            (vec![], "a chat that does not begin with the question"),
             (vec!["q", "Thought: no action"], "a turn without an action"),
             (vec!["q", "Thought: x\nAction: lookup[a]", "Observation: y"], "a turn without an action"),
             (vec!["q", "Action: search[<answer>a</answer>]", "Observation: y"], "a turn without an action"),

@@ -10,7 +10,7 @@ use serde_json::Value;
 use zerosearch_learner::text::{Message, Text};
 use zerosearch_learner::{Example, TokenId};
 
-use super::segments::{SegmentRow, push};
+use super::segments::{SegmentRow, end_of_turn, push};
 use crate::report::problem;
 use crate::rollout::PromptTemplate;
 
@@ -147,7 +147,7 @@ impl Rows<'_> {
         push(&mut example, self.text.prefix(), false);
         push(&mut example, &self.text.encode_plain(&format!("{asked}\n\n")), false);
         push(&mut example, &self.text.encode_plain(&row.output), true);
-        push(&mut example, &self.text.stop_tokens()[..self.text.stop_tokens().len().min(1)], true);
+        push(&mut example, end_of_turn(self.text).as_slice(), true);
         Ok(example)
     }
 

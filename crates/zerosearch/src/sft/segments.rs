@@ -66,6 +66,11 @@ fn opening(words: &str, text: &Text, prompt: &PromptTemplate) -> Result<Vec<Toke
     prompt.tokens(&question, text).map_err(|error| error.to_string())
 }
 
+/// The token with which the model ends its turn.
+pub(super) fn end_of_turn(text: &Text) -> Option<TokenId> {
+    text.named_token("eos_token").or_else(|| text.stop_tokens().first().copied())
+}
+
 /// Appends tokens that are trained or not.
 pub(super) fn push(example: &mut Example, tokens: &[TokenId], trained: bool) {
     example.tokens.extend_from_slice(tokens);

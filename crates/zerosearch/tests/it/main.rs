@@ -1,3 +1,11 @@
 //! Integration tests of the whole program: one binary, one module per topic.
+#![allow(clippy::unwrap_used)]
 
+mod bad_input;
+mod cli;
+mod configs;
 mod house;
+mod learns;
+mod program;
+mod resumes;
+mod server;

@@ -1,0 +1,197 @@
+//! A run that is killed and resumed ends as one that was never killed.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+
+use crate::program::{Desk, SHORT, questions, recipe, stderr};
+use crate::server::Simulator;
+
+const STEPS: usize = 24;
+
+/// Metrics less the keys whose numbers are a matter of time.
+fn metrics(desk: &Desk, run: &str) -> Vec<Map<String, Value>> {
+    let mut rows: Vec<Map<String, Value>> =
+        zerosearch::run::lines(&desk.path(&format!("{run}/metrics.jsonl"))).unwrap();
+    for row in &mut rows {
+        row.retain(|key, _| !key.starts_with("timing_s/") && !key.starts_with("perf/"));
+    }
+    rows
+}
+
+/// Every file under a folder, by its path within.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            found.extend(files(&path).into_iter().map(|(inner, bytes)| (format!("{name}/{inner}"), bytes)));
+        } else {
+            found.insert(name, std::fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+#[track_caller]
+fn assert_same_run(desk: &Desk, one: &str, other: &str, steps: usize) {
+    let (rows, others) = (metrics(desk, one), metrics(desk, other));
+    assert_eq!(rows.len(), steps, "{one}");
+    assert_eq!(rows, others);
+    for part in [format!("checkpoints/{steps:06}"), "trajectories".into(), "eval".into()] {
+        let of = |run: &str| files(&desk.path(&format!("{run}/{part}")));
+        let (mine, theirs) = (of(one), of(other));
+        assert_eq!(mine.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>(), "{part}");
+        for (name, bytes) in &mine {
+            assert!(theirs[name] == *bytes, "{part}/{name} differs");
+        }
+    }
+}
+
+/// Starts a run, kills it as soon as it has written `lines` lines of metrics, and says how many it left.
+fn kill_after(desk: &Desk, words: &[&str], run: &str, lines: usize) -> usize {
+    let mut child = desk.spawn(words);
+    let path = desk.path(&format!("{run}/metrics.jsonl"));
+    let written =
+        || std::fs::read(&path).map_or(0, |bytes| bytes.iter().filter(|byte| **byte == b'\n').count());
+    let patience = Instant::now() + Duration::from_secs(120);
+    while written() < lines && child.try_wait().unwrap().is_none() && Instant::now() < patience {
+        std::thread::sleep(Duration::from_micros(300));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    written()
+}
+
+#[test]
+fn a_run_that_is_killed_again_and_again_ends_as_one_that_never_was() {
+    let desk = Desk::new();
+    desk.write("questions.jsonl", questions());
+    desk.write("held-out.jsonl", "{\"question\":\"who is it?\",\"golden_answers\":[\"me\"]}\n");
+    let eval = "[eval]\nevery = 4\nquestions = [\"held-out.jsonl\"]\n";
+    desk.write("recipe.toml", recipe(STEPS, &format!("{SHORT}{eval}")));
+    desk.succeed(&["train", "recipe.toml", "--run", "whole"]);
+
+    // Before the first checkpoint, between two, and right behind one.
+    assert!(kill_after(&desk, &["train", "recipe.toml", "--run", "killed"], "killed", 2) >= 2);
+    for lines in [7, 11, 16, 21] {
+        kill_after(&desk, &["train", "--resume", "killed"], "killed", lines);
+    }
+    desk.succeed(&["train", "--resume", "killed"]);
+    assert_same_run(&desk, "whole", "killed", STEPS);
+    assert!(desk.read("killed/run.json").contains("\"state\": \"finished\""));
+}
+
+#[test]
+fn what_a_crash_tears_or_leaves_half_done_is_cut_off() {
+    let desk = Desk::new();
+    desk.write("questions.jsonl", questions());
+    desk.write("recipe.toml", recipe(12, SHORT));
+    desk.succeed(&["train", "recipe.toml", "--run", "whole"]);
+    desk.succeed(&["train", "recipe.toml", "--run", "torn"]);
+    // As if the crash came while step 12 was written, after the checkpoint of step 10.
+    std::fs::remove_dir_all(desk.path("torn/checkpoints/000012")).unwrap();
+    desk.write("torn/checkpoints/.000012.part/model.bin", "half");
+    let metrics = desk.read("torn/metrics.jsonl");
+    desk.write("torn/metrics.jsonl", &metrics[..metrics.len() - 20]);
+    let lines = desk.read("torn/checkpoints.jsonl");
+    desk.write("torn/checkpoints.jsonl", &lines[..lines.len() - 9]);
+    desk.succeed(&["train", "--resume", "torn"]);
+    assert_same_run(&desk, "whole", "torn", 12);
+    assert!(!desk.path("torn/checkpoints/.000012.part").exists());
+}
+
+#[test]
+fn a_run_with_a_remote_simulator_replays_its_replies() {
+    let desk = Desk::new();
+    desk.write("questions.jsonl", questions());
+    // No two replies of this server are alike: only replayed ones can be the same again.
+    let simulator = Simulator::start();
+    let recipe = searching_recipe(&desk, &simulator, 12);
+    desk.write("recipe.toml", recipe);
+    desk.succeed(&["train", "recipe.toml", "--run", "run"]);
+    let before = (metrics(&desk, "run"), files(&desk.path("run/checkpoints/000012")));
+    assert!(simulator.calls() > 0);
+    // Back to the checkpoint of step 10: steps 11 and 12 are played again.
+    std::fs::remove_dir_all(desk.path("run/checkpoints/000012")).unwrap();
+    let calls = simulator.calls();
+    desk.succeed(&["train", "--resume", "run"]);
+    assert_eq!(simulator.calls(), calls + 1, "only the call that sees whether the server is there");
+    assert!(before.0 == metrics(&desk, "run"));
+    assert!(before.1 == files(&desk.path("run/checkpoints/000012")));
+}
+
+/// A recipe whose policy searches in most turns: the bigram model after a few steps on `<search>` rows.
+pub(crate) fn searching_recipe(desk: &Desk, simulator: &Simulator, steps: usize) -> String {
+    let row = "{\"segments\":[{\"author\":\"prompt\",\"text\":\"<|assistant|>\"},\
+               {\"author\":\"policy\",\"text\":\"<search>who</search>\"},{\"author\":\"search\",\"text\":\"\\n\"},\
+               {\"author\":\"policy\",\"text\":\"<answer>me</answer>\"}]}\n";
+    desk.write("rows.jsonl", row.repeat(16));
+    let words = "sft --model bigram --data rows.jsonl --run searcher --set optimizer.learning_rate=1 \
+                 --set sft.tokens_per_step=60 --set sft.epochs=3 --set model.context=4096";
+    desk.succeed(&words.split_whitespace().collect::<Vec<_>>());
+    let last = zerosearch::run::numbers(&desk.path("searcher/metrics.jsonl"), "sft/loss").unwrap();
+    let (step, loss) = last[last.len() - 1];
+    assert!(loss < 0.1, "{last:?}");
+    let short = SHORT.replace("scripted", "simulated");
+    let url = simulator.url();
+    recipe(
+        steps,
+        &format!(
+            "{short}[simulator]\nurls = [\"{url}\"]\nmodel_name = \"sim\"\ntimeout_s = 5.0\nretries = 0\n"
+        ),
+    )
+    .replace("\"bigram\"", &format!("\"searcher/checkpoints/{step:06}\""))
+}
+
+#[test]
+fn a_run_is_not_resumed_as_another_run() {
+    let desk = Desk::new();
+    desk.write("questions.jsonl", questions());
+    desk.write("recipe.toml", recipe(6, SHORT));
+    desk.succeed(&["train", "recipe.toml", "--run", "run"]);
+    let told = desk.fail(&["train", "--resume", "run", "--set", "rl.group_size=2"]);
+    assert!(told.contains("rl.group_size = 4, but 2 is asked for"), "{told}");
+    let told = desk.fail(&["sft", "--resume", "run", "--data", "questions.jsonl"]);
+    assert!(told.contains("was made by `zerosearch train`"), "{told}");
+    let told = desk.fail(&["train", "recipe.toml", "--run", "run"]);
+    assert!(told.contains("is not empty") && told.contains("--resume run"), "{told}");
+    let told = desk.fail(&["train", "recipe.toml", "--resume", "elsewhere"]);
+    assert!(told.contains("elsewhere"), "{told}");
+    let record = desk.read("run/run.json");
+    desk.write("run/run.json", record.replace("bigram-f32", "bigram-f64"));
+    let told = desk.fail(&["train", "--resume", "run"]);
+    assert!(told.contains("numeric path bigram-f64"), "{told}");
+    desk.write("run/run.json", record);
+    desk.write("questions.jsonl", questions().replace("number", "letter"));
+    let told = desk.fail(&["train", "--resume", "run"]);
+    assert!(told.contains("another questions.jsonl"), "{told}");
+}
+
+#[test]
+fn ctrl_c_saves_and_says_how_to_go_on() {
+    let desk = Desk::new();
+    desk.write("questions.jsonl", questions());
+    desk.write("recipe.toml", recipe(100_000, SHORT));
+    let child = desk
+        .command(&["train", "recipe.toml", "--run", "run"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let patience = Instant::now() + Duration::from_secs(120);
+    while !desk.path("run/metrics.jsonl").exists() && Instant::now() < patience {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let id = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert!(stderr(&output).contains("go on with `zerosearch train --resume run`"), "{}", stderr(&output));
+    let done = metrics(&desk, "run").len();
+    assert!(desk.path(&format!("run/checkpoints/{done:06}")).is_dir());
+    assert!(desk.read("run/run.json").contains("\"state\": \"interrupted\""));
+}
