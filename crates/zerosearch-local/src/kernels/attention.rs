@@ -13,6 +13,8 @@ use super::threads::{SharedPointer, Threads};
 
 /// Queries that walk the keys together.
 const QUERIES: usize = 4;
+/// Numbers of one head at most.
+pub(crate) const WIDEST_HEAD: usize = 256;
 /// Tokens of one item of work.
 const TOKENS: usize = 8;
 
@@ -146,8 +148,11 @@ fn item_body<const FUSED: bool, E: Element>(
 ) {
     let group = item.shape.heads / item.shape.kv_heads;
     let keys = (row.first_position + item.to).next_multiple_of(BLOCK);
-    let mut scratch =
-        Scratch { queries: vec![0.0; QUERIES * item.shape.head_width], scores: vec![0.0; QUERIES * keys] };
+    let mut scratch = Scratch {
+        queries: vec![0.0; QUERIES * item.shape.head_width],
+        scores: vec![0.0; QUERIES * keys],
+        block: vec![0.0; BLOCK * store.1.padded()],
+    };
     let count = (item.to - item.from) * group;
     let query = |index: usize| QueryAt {
         token: row.first_token + item.from + index / group,
@@ -167,6 +172,8 @@ fn item_body<const FUSED: bool, E: Element>(
 struct Scratch {
     queries: Vec<f32>,
     scores: Vec<f32>,
+    /// One block's keys or values, widened.
+    block: Vec<f32>,
 }
 
 #[inline(always)]
@@ -188,8 +195,9 @@ fn attend<const FUSED: bool, const R: usize, E: Element>(
     let left = Strided { numbers: &scratch.queries, row: width, inner: 1 };
     for (index, &block) in row.blocks[..block_count].iter().enumerate() {
         let (key, _) = head(&store[block as usize], layout, item.layer, item.kv_head);
+        let key = E::widen_all(key, &mut scratch.block);
         let mut sums = [[0.0; LANES]; R];
-        strip::<FUSED, R, f32, E>(&mut sums, left, key, BLOCK, width);
+        strip::<FUSED, R>(&mut sums, left, key, BLOCK, width);
         for (r, sums) in sums.iter().enumerate() {
             let scores = &mut scratch.scores[r * keys + index * BLOCK..][..BLOCK];
             for (lane, (score, sum)) in scores.iter_mut().zip(sums).enumerate() {
@@ -208,20 +216,21 @@ fn attend<const FUSED: bool, const R: usize, E: Element>(
         }
         sum
     });
-    let left = Strided { numbers: &scratch.scores, row: keys, inner: 1 };
-    for from in (0..width).step_by(LANES) {
-        let mut totals = [[0.0; LANES]; R];
-        for (index, &block) in row.blocks[..block_count].iter().enumerate() {
-            let (_, value) = head(&store[block as usize], layout, item.layer, item.kv_head);
-            let left = Strided { numbers: &left.numbers[index * BLOCK..], ..left };
-            strip::<FUSED, R, f32, E>(&mut totals, left, &value[from..], layout.padded(), BLOCK);
+    let chunks = layout.padded() / LANES;
+    let mut totals = [[[0.0; LANES]; R]; WIDEST_HEAD / LANES];
+    for (index, &block) in row.blocks[..block_count].iter().enumerate() {
+        let (_, value) = head(&store[block as usize], layout, item.layer, item.kv_head);
+        let value = E::widen_all(value, &mut scratch.block);
+        let left = Strided { numbers: &scratch.scores[index * BLOCK..], row: keys, inner: 1 };
+        for (chunk, totals) in totals[..chunks].iter_mut().enumerate() {
+            strip::<FUSED, R>(totals, left, &value[chunk * LANES..], layout.padded(), BLOCK);
         }
-        for (r, total) in totals.iter().enumerate() {
-            let at = (queries[r].token * shape.heads + queries[r].head) * width + from;
-            for (lane, value) in total.iter().enumerate().take(LANES.min(width - from)) {
-                // SAFETY: inside `out`, and this query's alone.
-                unsafe { *item.out.get().add(at + lane) = value / sums[r] };
-            }
+    }
+    for (r, query) in queries.iter().enumerate() {
+        let at = (query.token * shape.heads + query.head) * width;
+        for number in 0..width {
+            // SAFETY: inside `out`, and this query's alone.
+            unsafe { *item.out.get().add(at + number) = totals[number / LANES][r][number % LANES] / sums[r] };
         }
     }
 }

@@ -213,14 +213,14 @@ impl Head {
             let gradient = Strided { numbers: &self.out_gradient[first * self.padded..], ..query };
             for block in (0..visible).step_by(LANES) {
                 let (mut scores, mut products) = ([[0.0; LANES]; ROWS], [[0.0; LANES]; ROWS]);
-                strip::<FUSED, ROWS, f32, f32>(
+                strip::<FUSED, ROWS>(
                     &mut scores,
                     query,
                     &self.key_transposed[block..],
                     self.keys,
                     self.width,
                 );
-                strip::<FUSED, ROWS, f32, f32>(
+                strip::<FUSED, ROWS>(
                     &mut products,
                     gradient,
                     &self.value_transposed[block..],
@@ -256,13 +256,7 @@ impl Head {
                 Strided { numbers: &self.score_gradient[first * self.keys..], row: self.keys, inner: 1 };
             for column in (0..self.padded).step_by(LANES) {
                 let mut sums = [[0.0; LANES]; ROWS];
-                strip::<FUSED, ROWS, f32, f32>(
-                    &mut sums,
-                    left,
-                    &self.key[column..],
-                    self.padded,
-                    from + count,
-                );
+                strip::<FUSED, ROWS>(&mut sums, left, &self.key[column..], self.padded, from + count);
                 for (r, sums) in sums.iter().enumerate() {
                     out[(first + r) * self.padded + column..][..LANES].copy_from_slice(sums);
                 }
@@ -287,8 +281,8 @@ impl Head {
                     keys[r].copy_from_slice(&self.key_gradient[stretch(r)..][..LANES]);
                 }
                 let (gradient, query) = (&self.out_gradient[column..], &self.query[column..]);
-                strip::<FUSED, ROWS, f32, f32>(&mut values, probability, gradient, self.padded, count);
-                strip::<FUSED, ROWS, f32, f32>(&mut keys, score, query, self.padded, count);
+                strip::<FUSED, ROWS>(&mut values, probability, gradient, self.padded, count);
+                strip::<FUSED, ROWS>(&mut keys, score, query, self.padded, count);
                 for r in 0..ROWS {
                     let at = (key + r) * self.padded + column;
                     self.value_gradient[at..][..LANES].copy_from_slice(&values[r]);

@@ -99,8 +99,8 @@ impl Corner {
 fn compute(isa: Isa, operand: &Operand, panels: &Panels, tile: &Tile, corner: Corner) {
     match (&operand.numbers, &panels.numbers) {
         (OperandNumbers::Bf16(left), PanelNumbers::Bf16(right)) => {
-            let left = &left[tile.row * tile.stride + tile.from..];
-            let right = &right[(tile.panel * tile.stride + tile.from) * PANEL..];
+            let left = &left.numbers()[tile.row * tile.stride + tile.from..];
+            let right = &right.numbers()[(tile.panel * tile.stride + tile.from) * PANEL..];
             #[cfg(target_arch = "x86_64")]
             if isa == Isa::Avx512Bf16 {
                 assert!(
@@ -147,7 +147,7 @@ fn single_rows<const FUSED: bool, const R: usize>(
     let left = Strided { numbers: left, row: tile.stride, inner: 1 };
     for column in (0..tile.columns).step_by(LANES) {
         let mut sums = load::<R>(tile, corner, (first, column));
-        strip::<FUSED, R, f32, f32>(&mut sums, left, &right[column..], PANEL, tile.to - tile.from);
+        strip::<FUSED, R>(&mut sums, left, &right[column..], PANEL, tile.to - tile.from);
         store(&sums, tile, corner, (first, column));
     }
 }

@@ -4,13 +4,17 @@
 //! right factor is cut into panels of [`PANEL`] columns, inside which the inner dimension runs slowest. In bf16 two
 //! neighbours of the inner dimension lie side by side, as bf16 dot products want them.
 
-use bytemuck::zeroed_vec;
+use bytemuck::{cast_slice, cast_slice_mut, zeroed_vec};
 
 use super::element::{Arithmetic, Bf16, Element};
+use super::isa::Isa;
+use super::pack::{narrow_all, panel_of_column_rows, panel_of_inner_rows, turn_columns};
 use super::threads::Threads;
 
 /// Columns of one panel.
 pub(super) const PANEL: usize = 64;
+/// Rows that one item of work lays out.
+const ROWS: usize = 16;
 
 /// The left factor: activations or gradients, row by row, each row padded with a zero to an even length in bf16.
 pub(crate) struct Operand {
@@ -20,69 +24,82 @@ pub(crate) struct Operand {
 }
 
 pub(super) enum OperandNumbers {
-    Bf16(Vec<Bf16>),
+    Bf16(Pairs),
     F32(Vec<f32>),
+}
+
+/// bf16 numbers, two in a word.
+pub(super) struct Pairs(Vec<u32>);
+
+impl Pairs {
+    fn zero(numbers: usize) -> Self {
+        Self(zeroed_vec(numbers.div_ceil(2)))
+    }
+
+    pub(super) fn numbers(&self) -> &[Bf16] {
+        cast_slice(&self.0)
+    }
 }
 
 impl Operand {
     /// `values` is `[rows][inner]`.
-    pub(crate) fn new(arithmetic: Arithmetic, values: &[f32], inner: usize, threads: &Threads) -> Self {
+    pub(crate) fn new(
+        arithmetic: Arithmetic,
+        values: &[f32],
+        inner: usize,
+        kernels: (Isa, &Threads),
+    ) -> Self {
         let rows = values.len() / inner;
         let numbers = match arithmetic {
             Arithmetic::F32 => OperandNumbers::F32(values.to_vec()),
-            Arithmetic::Bf16 => OperandNumbers::Bf16(narrow_rows(values, inner, threads)),
+            Arithmetic::Bf16 => OperandNumbers::Bf16(narrow_rows(values, inner, kernels)),
         };
         Self { numbers, rows, inner }
     }
 
     /// The transpose of `values`, which is `[inner][rows]`.
-    pub(crate) fn transposed(arithmetic: Arithmetic, values: &[f32], rows: usize, threads: &Threads) -> Self {
+    pub(crate) fn transposed(
+        arithmetic: Arithmetic,
+        values: &[f32],
+        rows: usize,
+        kernels: (Isa, &Threads),
+    ) -> Self {
         let inner = values.len() / rows;
         let numbers = match arithmetic {
-            Arithmetic::F32 => OperandNumbers::F32(transpose(values, rows, inner, threads)),
-            Arithmetic::Bf16 => {
-                OperandNumbers::Bf16(transpose(values, rows, inner.next_multiple_of(2), threads))
-            }
+            Arithmetic::F32 => OperandNumbers::F32(transpose(values, rows)),
+            Arithmetic::Bf16 => OperandNumbers::Bf16(transpose_pairs(values, rows, kernels)),
         };
         Self { numbers, rows, inner }
     }
 }
 
-fn narrow_rows(values: &[f32], inner: usize, threads: &Threads) -> Vec<Bf16> {
+fn narrow_rows(values: &[f32], inner: usize, (isa, threads): (Isa, &Threads)) -> Pairs {
     let padded = inner.next_multiple_of(2);
-    let mut numbers: Vec<Bf16> = zeroed_vec(values.len() / inner * padded);
-    threads.each_chunk(&mut numbers, 16 * padded, |chunk, piece| {
-        for (row, to) in piece.chunks_exact_mut(padded).enumerate() {
-            let from = &values[(chunk * 16 + row) * inner..][..inner];
-            to.iter_mut().zip(from).for_each(|(to, &from)| *to = Bf16::narrow(from));
+    let mut pairs = Pairs::zero(values.len() / inner * padded);
+    threads.each_chunk(cast_slice_mut(&mut pairs.0), ROWS * padded, |chunk, piece| {
+        let values = &values[chunk * ROWS * inner..];
+        if padded == inner {
+            return narrow_all(isa, values, piece);
+        }
+        for (values, to) in values.chunks_exact(inner).zip(piece.chunks_exact_mut(padded)) {
+            narrow_all(isa, values, to);
         }
     });
-    numbers
+    pairs
 }
 
-/// `[inner][rows]` to `[rows][stride]`.
-fn transpose<E: Element + bytemuck::Zeroable>(
-    values: &[f32],
-    rows: usize,
-    stride: usize,
-    threads: &Threads,
-) -> Vec<E> {
-    const TILE: usize = 16;
-    let inner = values.len() / rows;
-    let mut numbers: Vec<E> = zeroed_vec(rows * stride);
-    threads.each_chunk(&mut numbers, TILE * stride, |chunk, piece| {
-        let first = chunk * TILE;
-        let count = piece.len() / stride;
-        for from in (0..inner).step_by(TILE) {
-            let to = (from + TILE).min(inner);
-            for row in 0..count {
-                for at in from..to {
-                    piece[row * stride + at] = E::narrow(values[at * rows + first + row]);
-                }
-            }
-        }
+/// `[inner][rows]` to `[rows][inner, padded]`.
+fn transpose_pairs(values: &[f32], rows: usize, (isa, threads): (Isa, &Threads)) -> Pairs {
+    let stride = (values.len() / rows).next_multiple_of(2);
+    let mut pairs = Pairs::zero(rows * stride);
+    threads.each_chunk(&mut pairs.0, ROWS * stride / 2, |chunk, piece| {
+        turn_columns(isa, values, rows, chunk * ROWS, piece);
     });
-    numbers
+    pairs
+}
+
+fn transpose(values: &[f32], rows: usize) -> Vec<f32> {
+    (0..rows).flat_map(|row| values.iter().skip(row).step_by(rows).copied()).collect()
 }
 
 /// The right factor, in panels.
@@ -93,24 +110,30 @@ pub(crate) struct Panels {
 }
 
 pub(super) enum PanelNumbers {
-    Bf16(Vec<Bf16>),
+    Bf16(Pairs),
     F32(Vec<f32>),
-}
-
-/// Which way a row-major matrix enters the panels.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Orientation {
-    /// Rows of the matrix are columns of the panels: the product computes `operand * matrix^T`.
-    RowsAreColumns,
-    /// Rows of the matrix run along the inner dimension: the product computes `operand * matrix`.
-    RowsAreInner,
 }
 
 impl Panels {
     /// For `operand * matrix^T`: `matrix` is `[columns][inner]`, as weights are stored.
-    pub(crate) fn of_rows(arithmetic: Arithmetic, matrix: &[f32], inner: usize, threads: &Threads) -> Self {
-        let shape = (inner, matrix.len() / inner);
-        Self::pack(arithmetic, matrix, shape, Orientation::RowsAreColumns, threads)
+    pub(crate) fn of_rows(
+        arithmetic: Arithmetic,
+        matrix: &[f32],
+        inner: usize,
+        kernels: (Isa, &Threads),
+    ) -> Self {
+        let columns = matrix.len() / inner;
+        let (isa, threads) = kernels;
+        let numbers = match arithmetic {
+            Arithmetic::F32 => {
+                PanelNumbers::F32(fill(inner, columns, threads, |at, column| matrix[column * inner + at]))
+            }
+            Arithmetic::Bf16 => PanelNumbers::Bf16(fill_pairs(inner, columns, threads, |first, panel| {
+                let last = (first + PANEL).min(columns);
+                panel_of_column_rows(isa, &matrix[first * inner..last * inner], inner, panel);
+            })),
+        };
+        Self { numbers, inner, columns }
     }
 
     /// For `operand * matrix`: `matrix` is `[inner][columns]`.
@@ -118,26 +141,17 @@ impl Panels {
         arithmetic: Arithmetic,
         matrix: &[f32],
         columns: usize,
-        threads: &Threads,
+        kernels: (Isa, &Threads),
     ) -> Self {
-        let shape = (matrix.len() / columns, columns);
-        Self::pack(arithmetic, matrix, shape, Orientation::RowsAreInner, threads)
-    }
-
-    fn pack(
-        arithmetic: Arithmetic,
-        matrix: &[f32],
-        (inner, columns): (usize, usize),
-        orientation: Orientation,
-        threads: &Threads,
-    ) -> Self {
-        let value = |at: usize, column: usize| match orientation {
-            Orientation::RowsAreColumns => matrix[column * inner + at],
-            Orientation::RowsAreInner => matrix[at * columns + column],
-        };
+        let inner = matrix.len() / columns;
+        let (isa, threads) = kernels;
         let numbers = match arithmetic {
-            Arithmetic::F32 => PanelNumbers::F32(fill(inner, columns, 1, threads, value)),
-            Arithmetic::Bf16 => PanelNumbers::Bf16(fill(inner, columns, 2, threads, value)),
+            Arithmetic::F32 => {
+                PanelNumbers::F32(fill(inner, columns, threads, |at, column| matrix[at * columns + column]))
+            }
+            Arithmetic::Bf16 => PanelNumbers::Bf16(fill_pairs(inner, columns, threads, |first, panel| {
+                panel_of_inner_rows(isa, matrix, columns, first, panel);
+            })),
         };
         Self { numbers, inner, columns }
     }
@@ -155,7 +169,7 @@ impl Panels {
     /// Bytes that the numbers take.
     pub(crate) fn bytes(&self) -> usize {
         match &self.numbers {
-            PanelNumbers::Bf16(numbers) => numbers.len() * 2,
+            PanelNumbers::Bf16(pairs) => pairs.0.len() * 4,
             PanelNumbers::F32(numbers) => numbers.len() * 4,
         }
     }
@@ -163,7 +177,7 @@ impl Panels {
     /// Copies one column (for panels made by [`Panels::of_rows`]: one row of the matrix) into `out`.
     pub(crate) fn column(&self, column: usize, out: &mut [f32]) {
         match &self.numbers {
-            PanelNumbers::Bf16(numbers) => copy_column(numbers, 2, self.inner, column, out),
+            PanelNumbers::Bf16(pairs) => copy_column(pairs.numbers(), 2, self.inner, column, out),
             PanelNumbers::F32(numbers) => copy_column(numbers, 1, self.inner, column, out),
         }
     }
@@ -176,28 +190,35 @@ fn position(at: usize, column: usize, padded: usize, group: usize) -> usize {
     panel + (at / group) * (PANEL * group) + column % PANEL * group + at % group
 }
 
-fn fill<E: Element + bytemuck::Zeroable>(
+fn fill(
     inner: usize,
     columns: usize,
-    group: usize,
     threads: &Threads,
     value: impl Fn(usize, usize) -> f32 + Sync,
-) -> Vec<E> {
-    let padded = inner.next_multiple_of(group);
-    let mut numbers: Vec<E> = zeroed_vec(columns.div_ceil(PANEL) * PANEL * padded);
-    threads.each_chunk(&mut numbers, PANEL * padded, |panel, piece| {
+) -> Vec<f32> {
+    let mut numbers: Vec<f32> = zeroed_vec(columns.div_ceil(PANEL) * PANEL * inner);
+    threads.each_chunk(&mut numbers, PANEL * inner, |panel, piece| {
         let first = panel * PANEL;
-        let count = PANEL.min(columns - first);
-        // Tiles keep both the matrix's and the panel's cache lines in use, whichever way the matrix runs.
-        for from in (0..inner).step_by(32) {
-            for column in 0..count {
-                for at in from..(from + 32).min(inner) {
-                    piece[position(at, column, padded, group)] = E::narrow(value(at, first + column));
-                }
+        for column in 0..PANEL.min(columns - first) {
+            for at in 0..inner {
+                piece[at * PANEL + column] = value(at, first + column);
             }
         }
     });
     numbers
+}
+
+/// Fills each panel's pairs by a call with its first column.
+fn fill_pairs(
+    inner: usize,
+    columns: usize,
+    threads: &Threads,
+    panel: impl Fn(usize, &mut [u32]) + Sync,
+) -> Pairs {
+    let padded = inner.next_multiple_of(2);
+    let mut pairs = Pairs::zero(columns.next_multiple_of(PANEL) * padded);
+    threads.each_chunk(&mut pairs.0, PANEL * padded / 2, |index, piece| panel(index * PANEL, piece));
+    pairs
 }
 
 fn copy_column<E: Element>(numbers: &[E], group: usize, inner: usize, column: usize, out: &mut [f32]) {

@@ -26,7 +26,7 @@ impl Transposed {
         let config = &network.config;
         let pack = |place: &std::ops::Range<usize>, columns: usize| {
             let machine = &network.machine;
-            Panels::of_columns(machine.arithmetic, &weights[place.clone()], columns, &machine.threads)
+            Panels::of_columns(machine.arithmetic, &weights[place.clone()], columns, machine.kernels())
         };
         let layer = |layer: &super::layout::LayerLayout| TransposedLayer {
             fused: pack(&layer.fused, config.width),

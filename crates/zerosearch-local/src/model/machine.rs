@@ -20,7 +20,7 @@ impl Machine {
 
     /// `values * panels`, where `values` is `[rows][inner]`.
     pub(super) fn product(&self, values: &[f32], panels: &Panels) -> Vec<f32> {
-        let operand = Operand::new(self.arithmetic, values, panels.inner(), &self.threads);
+        let operand = Operand::new(self.arithmetic, values, panels.inner(), self.kernels());
         let mut out = vec![0.0; values.len() / panels.inner() * panels.columns()];
         let product = Product { operand: &operand, panels, out: &mut out, accumulate: false };
         multiply(self.isa, &self.threads, product);
@@ -37,8 +37,8 @@ impl Machine {
         into: &mut [f32],
     ) {
         let outputs = into.len() / inputs;
-        let operand = Operand::transposed(self.arithmetic, out_gradient, outputs, &self.threads);
-        let panels = Panels::of_columns(self.arithmetic, input, inputs, &self.threads);
+        let operand = Operand::transposed(self.arithmetic, out_gradient, outputs, self.kernels());
+        let panels = Panels::of_columns(self.arithmetic, input, inputs, self.kernels());
         let product = Product { operand: &operand, panels: &panels, out: into, accumulate: true };
         multiply(self.isa, &self.threads, product);
     }

@@ -41,7 +41,7 @@ impl Network {
         rotary: Arc<RotaryTable>,
     ) -> Self {
         let matrix = |place: &std::ops::Range<usize>, inner: usize| {
-            Panels::of_rows(machine.arithmetic, &weights[place.clone()], inner, &machine.threads)
+            Panels::of_rows(machine.arithmetic, &weights[place.clone()], inner, machine.kernels())
         };
         let vector = |place: &std::ops::Range<usize>| weights[place.clone()].to_vec();
         let width = config.width;

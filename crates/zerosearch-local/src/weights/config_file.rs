@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use zerosearch_learner::{LearnerError, Result};
 
+use crate::kernels::WIDEST_HEAD;
 use crate::model::config::{Family, Llama3Scaling, ModelConfig};
 
 /// No dimension of a real model is larger; a larger one is a damaged file.
@@ -244,6 +245,9 @@ impl ConfigFile<'_> {
         }
         if !head_width.is_multiple_of(2) {
             return Err(self.refuse(format!("heads of width {head_width} cannot be turned in pairs")));
+        }
+        if head_width > WIDEST_HEAD {
+            return Err(self.refuse(format!("heads of width {head_width} are wider than {WIDEST_HEAD}, the most known")));
         }
         Ok(())
     }

@@ -37,8 +37,8 @@ fn every_path_agrees_with_a_plain_sum_on_odd_shapes() {
             let (left, right) = (numbers(rows * inner, 1), numbers(columns * inner, 2));
             let expected = plain(&left, &right, inner);
             for (arithmetic, tolerance) in [(Arithmetic::F32, 1e-5), (Arithmetic::Bf16, 8e-3)] {
-                let operand = Operand::new(arithmetic, &left, inner, &threads);
-                let panels = Panels::of_rows(arithmetic, &right, inner, &threads);
+                let operand = Operand::new(arithmetic, &left, inner, (isa, &threads));
+                let panels = Panels::of_rows(arithmetic, &right, inner, (isa, &threads));
                 let got = product(isa, &threads, &operand, &panels);
                 for (at, (&got, &expected)) in got.iter().zip(&expected).enumerate() {
                     let allowed = tolerance * (inner as f32).sqrt();
@@ -65,14 +65,14 @@ fn transposed_factors_give_the_same_bits() {
             let direct = product(
                 isa,
                 &threads,
-                &Operand::new(arithmetic, &left, inner, &threads),
-                &Panels::of_rows(arithmetic, &right, inner, &threads),
+                &Operand::new(arithmetic, &left, inner, (isa, &threads)),
+                &Panels::of_rows(arithmetic, &right, inner, (isa, &threads)),
             );
             let flipped = product(
                 isa,
                 &threads,
-                &Operand::transposed(arithmetic, &flip(&left, inner), rows, &threads),
-                &Panels::of_columns(arithmetic, &flip(&right, inner), columns, &threads),
+                &Operand::transposed(arithmetic, &flip(&left, inner), rows, (isa, &threads)),
+                &Panels::of_columns(arithmetic, &flip(&right, inner), columns, (isa, &threads)),
             );
             assert_eq!(direct, flipped, "{isa} {arithmetic}");
         }
@@ -86,10 +86,10 @@ fn a_row_does_not_depend_on_its_neighbours_or_on_threads() {
     let (left, right) = (numbers(61 * inner, 5), numbers(columns * inner, 6));
     for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
         for arithmetic in [Arithmetic::F32, Arithmetic::Bf16] {
-            let panels = Panels::of_rows(arithmetic, &right, inner, &one);
-            let all = product(isa, &two, &Operand::new(arithmetic, &left, inner, &one), &panels);
+            let panels = Panels::of_rows(arithmetic, &right, inner, (isa, &one));
+            let all = product(isa, &two, &Operand::new(arithmetic, &left, inner, (isa, &one)), &panels);
             for row in [0, 5, 47, 48, 60] {
-                let alone = Operand::new(arithmetic, &left[row * inner..][..inner], inner, &one);
+                let alone = Operand::new(arithmetic, &left[row * inner..][..inner], inner, (isa, &one));
                 assert_eq!(
                     product(isa, &one, &alone, &panels),
                     all[row * columns..][..columns],
@@ -103,8 +103,8 @@ fn a_row_does_not_depend_on_its_neighbours_or_on_threads() {
 #[test]
 fn accumulating_adds_to_what_is_there() {
     let threads = Threads::new(1);
-    let operand = Operand::new(Arithmetic::F32, &[1.0, 2.0], 2, &threads);
-    let panels = Panels::of_rows(Arithmetic::F32, &[3.0, 4.0, 5.0, 6.0], 2, &threads);
+    let operand = Operand::new(Arithmetic::F32, &[1.0, 2.0], 2, (Isa::detect(), &threads));
+    let panels = Panels::of_rows(Arithmetic::F32, &[3.0, 4.0, 5.0, 6.0], 2, (Isa::detect(), &threads));
     let mut out = vec![100.0, 200.0];
     multiply(
         Isa::detect(),
@@ -120,7 +120,7 @@ fn a_column_comes_back_out_of_the_panels() {
     let threads = Threads::new(1);
     let matrix: Vec<f32> = (0..70 * 5).map(|x| x as f32).collect();
     for arithmetic in [Arithmetic::F32, Arithmetic::Bf16] {
-        let panels = Panels::of_rows(arithmetic, &matrix, 5, &threads);
+        let panels = Panels::of_rows(arithmetic, &matrix, 5, (Isa::detect(), &threads));
         let mut row = [0.0; 5];
         panels.column(3, &mut row);
         assert_eq!(row, [15.0, 16.0, 17.0, 18.0, 19.0]);
