@@ -58,15 +58,18 @@ pub async fn open(model: &Model, seed: u64, pool: &Pool) -> Result<Opened> {
     if let Some(learner) = bigram(model).await? {
         return Ok(Opened { text: learner.text(), learner: Arc::new(learner), hashes: BTreeMap::new() });
     }
-    let (checkpoint, hashes) = found(model, seed)?;
-    let text = Arc::clone(&checkpoint.text);
     let options = LearnerOptions {
         micro_batch_tokens: model.micro_batch_tokens,
         activation_bytes: gib(model.activation_gib),
         ..LearnerOptions::new(policy_options(model, pool))
     };
-    let learner = blocking(move || LocalLearner::open(&checkpoint, options)).await?;
-    Ok(Opened { learner: Arc::new(learner), text, hashes })
+    let model = model.clone();
+    let open = move || {
+        let (checkpoint, hashes) = found(&model, seed)?;
+        let text = Arc::clone(&checkpoint.text);
+        Ok(Opened { learner: Arc::new(LocalLearner::open(&checkpoint, options)?), text, hashes })
+    };
+    blocking(open).await
 }
 
 /// Opens `model` for sampling and scoring only.
@@ -78,27 +81,33 @@ pub async fn open_voice(model: &Model, seed: u64, pool: &Pool) -> Result<Voice> 
             hashes: BTreeMap::new(),
         });
     }
-    let (checkpoint, hashes) = found(model, seed)?;
-    let text = Arc::clone(&checkpoint.text);
-    let options = policy_options(model, pool);
-    let policy = blocking(move || LocalPolicy::open(&checkpoint, options)).await?;
-    Ok(Voice { policy: Arc::new(policy), text, hashes })
+    let (model, options) = (model.clone(), policy_options(model, pool));
+    let open = move || {
+        let (checkpoint, hashes) = found(&model, seed)?;
+        let text = Arc::clone(&checkpoint.text);
+        Ok(Voice { policy: Arc::new(LocalPolicy::open(&checkpoint, options)?), text, hashes })
+    };
+    blocking(open).await
 }
 
 /// Writes `model` as a Hugging Face directory, in the numbers that it names.
-pub fn export(model: &Model, seed: u64, out: &Path) -> Result<()> {
+pub async fn export(model: &Model, seed: u64, out: &Path) -> Result<()> {
     if std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
         return Err(problem(format!("the folder {} is not empty", out.display()))
             .hint("name another with `--out`")
             .into());
     }
-    let checkpoint = checkpoint(model, seed)?;
-    let dtype = match model.arithmetic {
-        Arithmetic::Bf16 => Dtype::Bf16,
-        Arithmetic::F32 => Dtype::F32,
+    let (model, out) = (model.clone(), out.to_owned());
+    let export = move || {
+        let checkpoint = checkpoint(&model, seed)?;
+        let dtype = match model.arithmetic {
+            Arithmetic::Bf16 => Dtype::Bf16,
+            Arithmetic::F32 => Dtype::F32,
+        };
+        let tensor = |name: &str| checkpoint.tensor(name).map(Into::into);
+        Ok(zerosearch_local::export(&out, &checkpoint.origin(), dtype, &tensor)?)
     };
-    let tensor = |name: &str| checkpoint.tensor(name).map(Into::into);
-    Ok(zerosearch_local::export(out, &checkpoint.origin(), dtype, &tensor)?)
+    blocking(export).await
 }
 
 /// The bigram model, new or from a checkpoint of its own.
@@ -162,11 +171,9 @@ fn gib(gib: f64) -> usize {
     (gib * f64::from(1 << 30)) as usize
 }
 
-/// Loading takes seconds: it must not hold up the threads that answer Ctrl-C.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> zerosearch_learner::Result<T> + Send + 'static,
-) -> Result<T> {
-    Ok(tokio::task::spawn_blocking(work).await??)
+/// Fetching and loading take seconds or minutes: they must not hold up the threads that answer Ctrl-C.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await?
 }
 
 /// SHA-256 of a model's files: the file itself, or the weights, config and tokenizer of a folder.

@@ -62,12 +62,15 @@ impl Eval {
         let pool = Pool::new(&plan.model);
         let voice = learners::open_voice(&plan.model, plan.run.seed, &pool).await?;
         let mut exam = Exam::open(plan, voice, &pool, &self.out).await?;
-        if let Err(reason) = stop.or(exam.sit()).await {
-            let folder = self.out.display();
-            say(&format!(
-                "{reason}: what was answered lies in {folder}\nhint: the same command goes on from there"
-            ));
-            return Ok(Some(reason));
+        match stop.or(exam.sit()).await {
+            Ok(sat) => sat?,
+            Err(reason) => {
+                let folder = self.out.display();
+                say(&format!(
+                    "{reason}: what was answered lies in {folder}\nhint: the same command goes on from there"
+                ));
+                return Ok(Some(reason));
+            }
         }
         say(exam.finish()?.table().trim_end());
         Ok(None)

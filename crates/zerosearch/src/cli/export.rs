@@ -30,11 +30,11 @@ pub(super) struct Export {
 }
 
 impl Export {
-    pub(super) fn run(self) -> Result<Option<Reason>> {
+    pub(super) async fn run(self) -> Result<Option<Reason>> {
         let dtype = self.dtype.iter().map(|dtype| Setting::of("model", "arithmetic", dtype.clone()));
         let settings: Vec<Setting> = dtype.chain(self.plan.all()).collect();
         let plan = config(None, &settings)?.resolve(Purpose::Use)?;
-        learners::export(&plan.model, plan.run.seed, &self.out)?;
+        learners::export(&plan.model, plan.run.seed, &self.out).await?;
         say(&format!("{} written to {}", plan.model.path, self.out.display()));
         Ok(None)
     }

@@ -96,10 +96,10 @@ pub(super) fn in_recipe(recipe: Option<&Path>, complaint: Complaint) -> anyhow::
 
 /// Notes in the run's record that it failed, and hands the failure on.
 pub(super) fn noted<T>(run: &mut Run, outcome: Result<T>) -> Result<T> {
-    if let Err(error) = &outcome {
-        run.stand(State::Failed, Some(format!("{error:#}")))?;
-    }
-    outcome
+    outcome.map_err(|error| match run.stand(State::Failed, Some(format!("{error:#}"))) {
+        Ok(()) => error,
+        Err(also) => error.context(format!("the run failed, and run.json could not say so ({also:#})")),
+    })
 }
 
 /// The newest of `wanted`, `wanted-2`, `wanted-3`, ...

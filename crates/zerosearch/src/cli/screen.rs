@@ -7,7 +7,8 @@ use tracing_subscriber::EnvFilter;
 
 /// Prints an error report and gives the exit code of a failure.
 pub(crate) fn fail(report: &str) -> ExitCode {
-    eprint!("{report}");
+    // Without standard error there is nobody to tell.
+    let _ = write!(std::io::stderr().lock(), "{report}");
     ExitCode::FAILURE
 }
 

@@ -58,7 +58,7 @@ impl Cli {
             Verb::Eval(it) => it.run(stop).await,
             Verb::Ask(it) => it.run(stop).await,
             Verb::Score(it) => it.run(stop).await,
-            Verb::Export(it) => it.run(),
+            Verb::Export(it) => it.run().await,
             Verb::Convert(it) => it.run(),
         }
     }

@@ -17,7 +17,7 @@ use crate::qa::Question;
 use crate::report::problem;
 use crate::rollout::{Ending, Group, Rollout, Trajectory};
 use crate::run::{Hashes, TrajectoryLine, append_line, lines, read_json, replace};
-use crate::train::{Stage, hashes, questions_of};
+use crate::train::{Stage, hashes, questions_of, refuse_trained};
 
 /// An evaluation that keeps every answer as it comes.
 pub struct Exam {
@@ -45,6 +45,7 @@ impl Exam {
         if plan.eval.count > 0 {
             questions = questions.sample(plan.eval.count, seed.purpose("eval questions"));
         }
+        refuse_trained(&plan.model.path, questions.questions())?;
         let Voice { policy, text, hashes: models } = voice;
         let plays = plan.eval.engine == EngineName::Simulated && needs_stock(&plan);
         let stock = plays.then(|| Stock { policy: Arc::clone(&policy), text: Arc::clone(&text) });

@@ -69,6 +69,13 @@ impl Run {
         let mut checkpoints = Checkpoints::open(&directory, plan.run.keep)?;
         let done = checkpoints.last().map_or(0, |line| line.step);
         cut_back(&directory, &mut checkpoints, done)?;
+        if record.program != env!("CARGO_PKG_VERSION") {
+            tracing::warn!(
+                "the run was begun with version {}, this is {}",
+                record.program,
+                env!("CARGO_PKG_VERSION")
+            );
+        }
         record.resumed += 1;
         record.state = State::Running;
         record.reason = None;

@@ -113,7 +113,7 @@ mod tests {
     use crate::rollout::Author;
 
     fn chat(turns: &[&str]) -> Draw {
-        let role = |index: usize| if index % 2 == 0 { "user" } else { "assistant" };
+        let role = |index: usize| if index.is_multiple_of(2) { "user" } else { "assistant" };
         let messages: Vec<Value> = turns
             .iter()
             .enumerate()

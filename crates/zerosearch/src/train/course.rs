@@ -7,7 +7,7 @@ use zerosearch_learner::seed::Seed;
 use zerosearch_learner::{Learner, Objective, Policy};
 
 use super::evaluations::Evaluations;
-use super::parts::{questions_of, refuse_overlap};
+use super::parts::{questions_of, refuse_overlap, training_questions};
 use super::stage::Stage;
 use super::synthetic::Reward;
 use crate::config::{self, AlgorithmName, Plan};
@@ -111,19 +111,15 @@ impl Course {
 
 /// The training questions, and the evaluation questions where any are asked during training.
 fn data(plan: &Plan, seed: Seed) -> Result<(DataSet, Option<DataSet>)> {
-    let skip = plan.questions.skip_unusable;
-    let mut train = questions_of(&plan.questions.train, skip)?;
-    if !plan.questions.exclude.is_empty() {
-        (train, _) = train.without(&questions_of(&plan.questions.exclude, skip)?);
+    let train = training_questions(plan)?;
+    if plan.eval.questions.is_empty() {
+        return Ok((train, None));
     }
-    if plan.questions.limit > 0 {
-        train = train.sample(plan.questions.limit, seed.purpose("train questions"));
-    }
+    let mut evaluation = questions_of(&plan.eval.questions, plan.questions.skip_unusable)?;
+    refuse_overlap(train.questions(), evaluation.questions())?;
     if plan.eval.every == 0 {
         return Ok((train, None));
     }
-    let mut evaluation = questions_of(&plan.eval.questions, skip)?;
-    refuse_overlap(&train, &evaluation)?;
     if plan.eval.count > 0 {
         evaluation = evaluation.sample(plan.eval.count, seed.purpose("eval questions"));
     }

@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
+use zerosearch_learner::seed::Seed;
 
 use super::stage::{hint, prompt};
 use crate::config::{EngineName, Plan};
 use crate::engines::template_hash;
-use crate::qa::{DataSet, QuestionFile, Unusable, overlap};
+use crate::qa::{DataSet, Question, QuestionFile, Unusable, overlap};
 use crate::report::problem;
-use crate::run::Hashes;
+use crate::run::{Hashes, Run};
 
 /// Reads question files, each a path or `name=path`.
 pub fn questions_of(files: &[String], skip_unusable: bool) -> Result<DataSet> {
@@ -36,9 +38,38 @@ fn path_of(written: &str) -> std::path::PathBuf {
     question_file(written).path
 }
 
+/// The questions that `plan` trains on.
+pub(super) fn training_questions(plan: &Plan) -> Result<DataSet> {
+    let written = &plan.questions;
+    let mut train = questions_of(&written.train, written.skip_unusable)?;
+    if !written.exclude.is_empty() {
+        (train, _) = train.without(&questions_of(&written.exclude, written.skip_unusable)?);
+    }
+    if written.limit > 0 {
+        train = train.sample(written.limit, Seed::run(plan.run.seed).purpose("train questions"));
+    }
+    Ok(train)
+}
+
+/// Refuses to evaluate a checkpoint of a run on questions that the run trained on. Says nothing of models that are no
+/// checkpoint, or whose run's question files are gone.
+pub fn refuse_trained(model: &str, evaluation: &[Arc<Question>]) -> Result<()> {
+    let Some(run) = Path::new(model).parent().and_then(Path::parent) else { return Ok(()) };
+    if !run.join("config.toml").is_file() || !run.join("run.json").is_file() {
+        return Ok(());
+    }
+    let plan = Run::plan_of(run)?;
+    let mut named = plan.questions.train.iter().chain(&plan.questions.exclude);
+    if plan.questions.train.is_empty() || !named.all(|file| path_of(file).is_file()) {
+        return Ok(());
+    }
+    refuse_overlap(training_questions(&plan)?.questions(), evaluation)
+        .with_context(|| format!("{model} was trained in {}", run.display()))
+}
+
 /// Refuses evaluation questions that are also trained on.
-pub(super) fn refuse_overlap(train: &DataSet, evaluation: &DataSet) -> Result<()> {
-    let both = overlap(train.questions(), evaluation.questions());
+pub(super) fn refuse_overlap(train: &[Arc<Question>], evaluation: &[Arc<Question>]) -> Result<()> {
+    let both = overlap(train, evaluation);
     let Some(first) = both.first() else { return Ok(()) };
     Err(problem(format!(
         "{} of {} evaluation questions are also trained on; the first is {}: {}",

@@ -89,8 +89,11 @@ fn a_policy_is_tuned_trained_measured_and_asked() {
     desk.write("recipe.toml", recipe(2, SHORT));
     desk.succeed(&["train", "recipe.toml", "--model", "random", "--run", "run"]);
     let common = ["--model", "run/checkpoints/000002", "--config", "recipe.toml"];
+    let trained = [&["eval", "--questions", "questions.jsonl", "--out", "no"], common.as_slice()].concat();
+    assert!(desk.fail(&trained).contains("8 of 8 evaluation questions are also trained on"));
+    desk.write("held-out.jsonl", questions().replace("number", "letter"));
     let eval =
-        [&["eval", "--questions", "nq=questions.jsonl", "--count", "5", "--out", "out"], common.as_slice()]
+        [&["eval", "--questions", "nq=held-out.jsonl", "--count", "5", "--out", "out"], common.as_slice()]
             .concat();
     let table = desk.succeed(&eval);
     assert!(table.contains("nq") && table.contains("answered") && table.contains("broken 0"), "{table}");
@@ -139,7 +142,7 @@ fn transcripts_of_other_programs_become_rows_that_tune() {
         "Thought: so.\\nAction: finish[me]",
         "Observation: Episode finished, reward = True",
     ];
-    let role = |n: usize| if n % 2 == 0 { "user" } else { "assistant" };
+    let role = |n: usize| if n.is_multiple_of(2) { "user" } else { "assistant" };
     let messages: Vec<String> = turns
         .iter()
         .enumerate()

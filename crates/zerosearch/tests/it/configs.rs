@@ -29,7 +29,10 @@ fn every_shipped_config_resolves() {
         let text = std::fs::read_to_string(&path).unwrap();
         let model = Setting::of("model", "path", "given");
         let purpose = if text.contains("[sft]") { Purpose::Sft } else { Purpose::Train };
-        let settings = if text.contains("[model]\npath") { Vec::new() } else { vec![model] };
+        let mut settings = if text.contains("[model]\npath") { Vec::new() } else { vec![model] };
+        if purpose == Purpose::Sft {
+            settings.push(Setting::of("sft", "files", vec!["given".to_owned()]));
+        }
         let file = ConfigFile::read(&path, &settings).unwrap_or_else(|why| panic!("{why:#}"));
         file.resolve(purpose).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
     }
