@@ -90,6 +90,15 @@ pub async fn open_voice(model: &Model, seed: u64, pool: &Pool) -> Result<Voice> 
     blocking(open).await
 }
 
+/// SHA-256 of a model's files by their names, without loading it.
+pub async fn hashes(model: &Model) -> Result<BTreeMap<String, String>> {
+    if model.path == BIGRAM || Path::new(&model.path).join("bigram.json").is_file() {
+        return Ok(BTreeMap::new());
+    }
+    let model = model.clone();
+    blocking(move || Ok(found(&model, 0)?.1)).await
+}
+
 /// Writes `model` as a Hugging Face directory, in the numbers that it names.
 pub async fn export(model: &Model, seed: u64, out: &Path) -> Result<()> {
     if std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {

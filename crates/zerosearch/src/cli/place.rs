@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use zerosearch::config::{Complaint, ConfigFile, Plan, Purpose};
 use zerosearch::report::problem;
 use zerosearch::run::{Directory, Run, State, unused_folder};
@@ -72,15 +72,8 @@ impl Place {
 /// The config that `flags` name: the recipe, or that of the run to be resumed.
 pub(super) fn written(flags: &RunFlags) -> Result<ConfigFile> {
     match (&flags.recipe, &flags.resume) {
-        (None, Some(Some(folder))) => {
-            let path = Directory::at(folder).config();
-            if !path.exists() {
-                return Err(problem(format!("there is no run in {}", folder.display()))
-                    .hint("`--resume FOLDER` takes a folder with a config.toml and a run.json")
-                    .into());
-            }
-            ConfigFile::read(&path, &flags.plan.all())
-        }
+        (None, Some(Some(folder))) => ConfigFile::read(&Directory::at(folder).config(), &flags.plan.all())
+            .with_context(|| format!("there is no run in {} to resume", folder.display())),
         (recipe, _) => config(recipe.as_ref(), &flags.plan.all()),
     }
 }

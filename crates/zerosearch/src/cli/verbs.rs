@@ -24,6 +24,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Train a policy by reinforcement learning
+    #[command(visible_alias = "rl")]
     Train(train::Train),
     /// Fine-tune a model on transcripts, chats or instructions
     Sft(sft::Sft),

@@ -104,3 +104,47 @@ fn clear(folder: &std::path::Path) -> std::io::Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use zerosearch_learner::scripted::BigramLearner;
+    use zerosearch_learner::text::tiny_text;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_last_two_and_the_best_are_kept_and_the_index_survives() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = Directory::at(folder.path());
+        let learner = BigramLearner::new(Arc::new(tiny_text()), 64);
+        let mut checkpoints = Checkpoints::open(&directory, 2).unwrap();
+        for (step, score) in [(1, Some(0.2)), (2, Some(0.5)), (3, None), (4, Some(0.5)), (5, Some(0.1))] {
+            checkpoints.save(&learner, step, score).await.unwrap();
+        }
+        // An equal score is no better: step 2 stays the best.
+        for checkpoints in [&checkpoints, &Checkpoints::open(&directory, 2).unwrap()] {
+            assert_eq!(checkpoints.best().unwrap().step, 2);
+            assert_eq!(checkpoints.last().unwrap().step, 5);
+            assert!(checkpoints.would_be_best(0.51) && !checkpoints.would_be_best(0.5));
+        }
+        let mut kept: Vec<String> = std::fs::read_dir(directory.checkpoints())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        kept.sort();
+        assert_eq!(kept, ["000002", "000004", "000005"]);
+    }
+
+    #[tokio::test]
+    async fn a_step_that_is_saved_is_not_saved_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = Directory::at(folder.path());
+        let learner = BigramLearner::new(Arc::new(tiny_text()), 64);
+        let mut checkpoints = Checkpoints::open(&directory, 2).unwrap();
+        checkpoints.save(&learner, 3, None).await.unwrap();
+        checkpoints.save(&learner, 3, None).await.unwrap();
+        assert_eq!(lines::<CheckpointLine>(&directory.checkpoint_lines()).unwrap().len(), 1);
+    }
+}

@@ -61,6 +61,11 @@ impl Run {
     /// or another process is writing it.
     pub fn resume(root: &Path, verb: &str, plan: &Plan, hashes: &Hashes) -> Result<Self> {
         let directory = Directory::at(root);
+        if !directory.record().is_file() {
+            return Err(problem(format!("there is no run in {}", root.display()))
+                .hint("`--resume FOLDER` takes a folder with a config.toml and a run.json")
+                .into());
+        }
         let mut record: RunRecord = read_json(&directory.record())?;
         let recorded = Self::plan_of(root)?;
         refuse_other_run(root, verb, &record, hashes)?;

@@ -146,8 +146,10 @@ fn a_tokenizer_without_the_tags_is_refused() {
 #[test]
 fn a_simulator_that_is_down_is_refused_before_the_first_step() {
     let desk = desk("");
-    // A port on which nobody listens: bound here, closed at once.
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Held to the end of the test, so that no other server gets this port: whoever calls is hung up on.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || listener.incoming().for_each(drop));
     let urls = format!("simulator.urls=[\"http://{address}\"]");
     let settings = ["--set", &urls, "--set", "simulator.model_name=sim", "--set", "rollout.engine=simulated"];
     let told = desk.fail(&[&["train", "recipe.toml", "--run", "run"], settings.as_slice()].concat());

@@ -72,7 +72,10 @@ fn a_run_that_is_killed_again_and_again_ends_as_one_that_never_was() {
     desk.write("questions.jsonl", questions());
     desk.write("held-out.jsonl", "{\"question\":\"who is it?\",\"golden_answers\":[\"me\"]}\n");
     let eval = "[eval]\nevery = 4\nquestions = [\"held-out.jsonl\"]\n";
-    desk.write("recipe.toml", recipe(STEPS, &format!("{SHORT}{eval}")));
+    // The reference policy, several updates in a step and evaluations all have to come back.
+    let more = "group_size = 4\nkl_coef = 0.01\nupdates_per_step = 2\n";
+    let recipe = recipe(STEPS, &format!("{SHORT}{eval}")).replace("group_size = 4\n", more);
+    desk.write("recipe.toml", recipe);
     desk.succeed(&["train", "recipe.toml", "--run", "whole"]);
 
     // Before the first checkpoint, between two, and right behind one.
@@ -89,9 +92,10 @@ fn a_run_that_is_killed_again_and_again_ends_as_one_that_never_was() {
 fn what_a_crash_tears_or_leaves_half_done_is_cut_off() {
     let desk = Desk::new();
     desk.write("questions.jsonl", questions());
-    desk.write("recipe.toml", recipe(12, SHORT));
+    desk.write("recipe.toml", recipe(12, SHORT).replace("bigram", "random").replace("0.3", "0.01"));
     desk.succeed(&["train", "recipe.toml", "--run", "whole"]);
-    desk.succeed(&["train", "recipe.toml", "--run", "torn"]);
+    desk.succeed(&["train", "recipe.toml", "--run", "torn", "--set", "model.threads=1"]);
+    assert_same_run(&desk, "whole", "torn", 12);
     // As if the crash came while step 12 was written, after the checkpoint of step 10.
     std::fs::remove_dir_all(desk.path("torn/checkpoints/000012")).unwrap();
     desk.write("torn/checkpoints/.000012.part/model.bin", "half");
@@ -169,6 +173,21 @@ fn a_run_is_not_resumed_as_another_run() {
     desk.write("questions.jsonl", questions().replace("number", "letter"));
     let told = desk.fail(&["train", "--resume", "run"]);
     assert!(told.contains("another questions.jsonl"), "{told}");
+}
+
+#[test]
+fn a_run_is_left_when_its_minutes_are_over() {
+    let desk = Desk::new();
+    desk.write("questions.jsonl", questions());
+    desk.write("recipe.toml", recipe(100_000, SHORT));
+    let output = desk.run(&["train", "recipe.toml", "--run", "run", "--minutes", "0.01"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).contains("the 0.01 minutes of `--minutes` are over: stopped after step"));
+    let done = metrics(&desk, "run").len();
+    assert!(desk.path(&format!("run/checkpoints/{done:06}")).is_dir());
+    assert!(
+        desk.fail(&["train", "recipe.toml", "--resume", "nowhere"]).contains("there is no run in nowhere")
+    );
 }
 
 #[test]
