@@ -11,11 +11,13 @@ pub struct SamplingRequest {
     pub max_tokens: usize,
     /// Divides the logits; 0 takes the likeliest token (greedy, ties to the lowest id).
     pub temperature: f32,
-    /// Draw only from the likeliest tokens whose probabilities reach this sum; 1 for all.
+    /// Draw only from the likeliest tokens whose probabilities, renormalised over what `top_k` leaves, reach this sum; 1
+    /// for all.
     pub top_p: f32,
     /// Draw only from this many likeliest tokens; 0 for all.
     pub top_k: usize,
-    /// Stop with the token that completes any of these strings in the newly written text. Strings may span tokens.
+    /// Stop with the token that completes any of these strings in the newly written text. Strings may span tokens; an
+    /// empty one is refused.
     pub stop_strings: Vec<String>,
     /// Stop with any of these tokens (end of text, end of turn).
     pub stop_tokens: Vec<TokenId>,

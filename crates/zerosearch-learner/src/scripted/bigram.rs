@@ -54,11 +54,12 @@ pub(super) fn pick(logprobs: &[f32], request: &SamplingRequest, generator: &mut 
     if request.top_k > 0 {
         ids.truncate(request.top_k);
     }
+    let total: f64 = ids.iter().map(|&id| f64::from(logprobs[id]).exp()).sum();
     let mut sum = 0.0;
     let reached = |&id: &usize| {
         let before = sum;
         sum += f64::from(logprobs[id]).exp();
-        before < f64::from(request.top_p)
+        before < f64::from(request.top_p) * total
     };
     let ids: Vec<usize> = ids.into_iter().take_while(reached).collect();
     draw(&ids, logprobs, generator) as TokenId

@@ -66,6 +66,9 @@ fn check_settings(request: &SamplingRequest) -> Result<()> {
     if !(request.top_p > 0.0 && request.top_p <= 1.0) {
         return Err(bad("top_p", f64::from(request.top_p), "above 0 and at most 1"));
     }
+    if request.stop_strings.iter().any(String::is_empty) {
+        return Err(LearnerError::BadRequest("a stop string is empty; leave it out".into()));
+    }
     Ok(())
 }
 
