@@ -30,7 +30,7 @@ impl Run {
     /// Makes the folder `root` and writes down what is about to be run.
     ///
     /// # Errors
-    /// When `root` holds anything already: nothing is ever deleted to make room.
+    /// When `root` holds anything already, but for a run that never did a step: nothing is deleted to make room.
     pub fn create(root: &Path, verb: &str, plan: &Plan, hashes: Hashes) -> Result<Self> {
         let directory = Directory::at(root);
         if is_used(root) {
@@ -184,8 +184,11 @@ pub fn unused_folder(wanted: &Path) -> PathBuf {
         .unwrap_or_else(|| wanted.to_owned())
 }
 
+/// Whether `folder` holds anything to keep. A run that failed or was killed before it did a step is nothing.
 fn is_used(folder: &Path) -> bool {
-    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+    let directory = Directory::at(folder);
+    let never_begun = directory.record().is_file() && !directory.metrics().exists();
+    !never_begun && std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 fn first_record(verb: &str, seed: u64, hashes: Hashes) -> RunRecord {

@@ -91,7 +91,9 @@ fn training_and_evaluation_questions_may_not_overlap() {
     desk.write("held-out.jsonl", "{\"question\":\"What is number 3\",\"golden_answers\":[\"x\"]}\n");
     let told = desk.fail(&["train", "recipe.toml"]);
     assert_told(&told, &["1 of 1 evaluation questions are also trained on", "questions.exclude"]);
+    // The folder of a run that never did a step is free.
     desk.succeed(&["train", "recipe.toml", "--set", "questions.exclude=[\"held-out.jsonl\"]"]);
+    assert!(desk.path("runs/recipe/metrics.jsonl").exists() && !desk.path("runs/recipe-2").exists());
 }
 
 #[test]
