@@ -20,6 +20,9 @@ mod reports;
 mod state;
 mod teaching;
 
+/// Opens an exported folder.
+pub type Reopen<'a> = dyn Fn(&Path) -> Arc<dyn Policy> + Sync + 'a;
+
 /// A learner to be held against the facts.
 pub struct Subject<'a> {
     /// Opens the learner, with the same weights every time.
@@ -31,7 +34,7 @@ pub struct Subject<'a> {
     /// A rate at which one step of AdamW changes log-probabilities, yet follows the gradient.
     pub learning_rate: f32,
     /// Opens what [`Learner::export`] wrote; `None` if nothing but [`Learner::load`] reads it.
-    pub reopen: Option<&'a (dyn Fn(&Path) -> Arc<dyn Policy> + Sync)>,
+    pub reopen: Option<&'a Reopen<'a>>,
     /// An empty folder, for what the learner writes.
     pub folder: &'a Path,
 }
@@ -41,8 +44,8 @@ pub async fn check_all(subject: &Subject<'_>) {
     replies::check(subject).await;
     drawing::check(subject).await;
     reports::check(subject).await;
-    teaching::check(subject).await;
     state::check(subject).await;
+    teaching::check(subject).await;
     refusals::check(subject).await;
 }
 

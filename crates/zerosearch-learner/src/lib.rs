@@ -46,6 +46,9 @@ pub trait Learner: Send + Sync {
     /// Adds the gradients of `batch` under `loss` to those gathered since the last [`Learner::step`]. Weights stay
     /// as they are. Splitting a batch over several calls changes nothing but rounding, because `loss` carries the
     /// normaliser of the whole optimizer batch.
+    ///
+    /// A batch that contradicts itself is refused before anything is computed. Where a loss is not finite, the gradients
+    /// gathered so far are dropped with it.
     fn accumulate<'a>(&'a self, batch: &'a [Example], loss: &'a Loss) -> Boxed<'a, Result<LossReport>>;
 
     /// Applies the gathered gradients once, then forgets them. Refused when none were gathered.

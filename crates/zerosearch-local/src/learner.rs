@@ -129,7 +129,11 @@ impl Inner {
             micro_batch_tokens: self.options.micro_batch_tokens,
             activation_bytes: self.options.activation_bytes,
         };
-        update.accumulate(examples, loss, training.state.gradients())
+        let report = update.accumulate(examples, loss, training.state.gradients());
+        if report.is_err() {
+            training.state.forget_gradients();
+        }
+        report
     }
 
     fn step(&self, adam: &Adam) -> Result<StepReport> {

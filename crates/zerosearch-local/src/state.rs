@@ -48,6 +48,11 @@ impl State {
         &mut self.gradients
     }
 
+    /// As if nothing had been accumulated since the last step.
+    pub(crate) fn forget_gradients(&mut self) {
+        self.gradients = Vec::new();
+    }
+
     /// One AdamW step with the gathered gradients, which are forgotten.
     pub(crate) fn step(&mut self, adam: &Adam, layout: &Layout, machine: &Machine) -> Result<StepReport> {
         if self.gradients.is_empty() {
@@ -57,6 +62,7 @@ impl State {
         }
         let grad_norm = norm(&self.gradients, machine);
         if !grad_norm.is_finite() {
+            self.forget_gradients();
             return Err(LearnerError::NotFinite(format!(
                 "the gradient norm at optimizer step {} is {grad_norm}; a lower learning rate or `max_grad_norm` may help",
                 self.steps + 1
@@ -84,8 +90,7 @@ impl State {
                 (&mut self.first_moment[place.clone()], &mut self.second_moment[place]),
             );
         }
-        self.gradients.fill(0.0);
-        self.gradients = Vec::new();
+        self.forget_gradients();
         Ok(StepReport { grad_norm, step: self.steps })
     }
 
@@ -128,7 +133,7 @@ impl State {
             steps.data().try_into().map_err(|_| broken("`steps` is not one number of 64 bits".into()))?;
         (self.weights, self.first_moment, self.second_moment) = (weights, first, second);
         self.steps = u64::from_le_bytes(steps);
-        self.gradients = Vec::new();
+        self.forget_gradients();
         Ok(())
     }
 }

@@ -68,7 +68,8 @@ impl Update<'_> {
         pass.run((&targets, loss.temperature), &mut slopes, gradients);
         match broken {
             Some((row, at, logprob)) => Err(LearnerError::NotFinite(format!(
-                "the loss of token {at} of row {row} of a micro-batch is not finite (log-probability {logprob})"
+                "the loss of token {at} of row {row} of a micro-batch is not finite (log-probability {logprob}); the \
+                 gathered gradients are dropped"
             ))),
             None => Ok(report),
         }

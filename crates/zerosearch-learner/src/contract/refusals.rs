@@ -8,6 +8,7 @@ use crate::{
 pub(super) async fn check(subject: &Subject<'_>) {
     bad_rows_are_refused(subject).await;
     bad_losses_are_refused(subject).await;
+    losses_are_finite(subject).await;
     bad_requests_are_refused(subject).await;
 }
 
@@ -103,6 +104,22 @@ async fn bad_losses_are_refused(subject: &Subject<'_>) {
         fact.refused(learner.accumulate(&batch, &loss).await, what);
     }
     fact.refused(learner.step(&subject.adam()).await, "a step with the gradients of refused batches");
+}
+
+/// A ratio of e^1000 is beyond any float.
+async fn losses_are_finite(subject: &Subject<'_>) {
+    let fact = Fact("a loss that is not finite is an error, and drops the gathered gradients");
+    let learner = subject.taught(fact).await;
+    let before = subject.prompt_logprobs(fact, &*fact.got(learner.snapshot().await)).await;
+    let mut row = lesson(&subject.prompts[0]);
+    (row.advantages, row.old_logprobs) = (vec![1.0; row.tokens.len()], vec![-1.0; row.tokens.len()]);
+    let loss = loss_of(Objective::ImportanceSampling, std::slice::from_ref(&row));
+    fact.got(learner.accumulate(std::slice::from_ref(&row), &loss).await);
+    row.old_logprobs[3] = -1000.0;
+    fact.refused(learner.accumulate(&[row], &loss).await, "a ratio of e^1000");
+    fact.refused(learner.step(&subject.adam()).await, "a step with what was left");
+    let after = subject.prompt_logprobs(fact, &*fact.got(learner.snapshot().await)).await;
+    fact.same_logprobs(&learner.capabilities(), &after, &before, "the weights");
 }
 
 async fn bad_requests_are_refused(subject: &Subject<'_>) {

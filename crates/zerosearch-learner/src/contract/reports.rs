@@ -191,7 +191,7 @@ async fn clipped_tokens_teach_nothing(subject: &Subject<'_>) {
     let loss = cross_entropy(&batch);
     let report = fact.got(learner.accumulate(&batch, &loss).await);
     for (example, logprobs) in batch.iter_mut().zip(&report.examples) {
-        let side = |at: usize| if at % 2 == 0 { 1.0 } else { -1.0 };
+        let side = |at: usize| if at.is_multiple_of(2) { 1.0 } else { -1.0 };
         example.advantages = (0..example.tokens.len()).map(side).collect();
         let old = |(at, logprob): (usize, &f32)| logprob - 0.5 * side(at);
         example.old_logprobs = logprobs.logprobs.iter().enumerate().map(old).collect();

@@ -106,11 +106,10 @@ impl Pass<'_> {
         gradient: &mut [f32],
         gradients: &mut [f32],
     ) {
-        self.feed_forward(index, &recording.middle, recording.gate_up, gradient, gradients);
+        self.feed_forward(index, (&recording.middle, recording.gate_up), gradient, gradients);
         let fused_gradient = self.attention(
             index,
-            &recording.fused,
-            (&recording.attended, &recording.log_sums),
+            (&recording.fused, &recording.attended, &recording.log_sums),
             gradient,
             gradients,
         );
@@ -121,8 +120,7 @@ impl Pass<'_> {
     fn feed_forward(
         &self,
         index: usize,
-        middle: &[f32],
-        mut gate_up: Vec<f32>,
+        (middle, mut gate_up): (&[f32], Vec<f32>),
         gradient: &mut [f32],
         gradients: &mut [f32],
     ) {
@@ -149,8 +147,7 @@ impl Pass<'_> {
     fn attention(
         &self,
         index: usize,
-        fused: &[f32],
-        (attended, log_sums): (&[f32], &[f32]),
+        (fused, attended, log_sums): (&[f32], &[f32], &[f32]),
         gradient: &[f32],
         gradients: &mut [f32],
     ) -> Vec<f32> {

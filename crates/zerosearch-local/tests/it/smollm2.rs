@@ -2,15 +2,15 @@
 //!
 //! The file (98 MB) is not part of the repository. With `ZEROSEARCH_ASSETS` naming the folder that holds it these tests
 //! run, without they say that they did not.
-#![allow(clippy::unwrap_used)]
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
-use zerosearch_learner::TokenId;
 use zerosearch_learner::text::Message;
-use zerosearch_local::weights::Checkpoint;
+use zerosearch_learner::{Policy, SamplingRequest, TokenId};
+use zerosearch_local::{Arithmetic, Checkpoint, LocalPolicy, PolicyOptions, Threads};
 
 const FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 
@@ -72,4 +72,66 @@ fn every_tensor_is_there_and_finite() {
         numbers += tensor.len();
     }
     assert_eq!(numbers, 134_515_008);
+}
+
+/// The file's log-probabilities of each case, and those of a policy in `arithmetic`, both from the second token on.
+async fn logprobs(path: &Path, arithmetic: Arithmetic) -> Vec<(Vec<f64>, Vec<f64>)> {
+    let policy = open(path, arithmetic);
+    let mut pairs = Vec::new();
+    for case in expected()["cases"].as_array().unwrap() {
+        let scores = policy.score(&[ids(&case["ids"])], 1.0).await.unwrap().remove(0);
+        let expected: Vec<f64> = serde_json::from_value(case["logprobs"].clone()).unwrap();
+        assert_eq!(scores.len(), expected.len() + 1);
+        pairs.push((scores[1..].iter().copied().map(f64::from).collect(), expected));
+    }
+    pairs
+}
+
+fn open(path: &Path, arithmetic: Arithmetic) -> LocalPolicy {
+    let options = PolicyOptions::new(Arc::new(Threads::new(Threads::available())));
+    LocalPolicy::open(&Checkpoint::open_path(path).unwrap(), PolicyOptions { arithmetic, ..options }).unwrap()
+}
+
+/// The file gives five digits after the point.
+#[tokio::test]
+async fn logprobs_are_pytorchs_in_f32() {
+    let Some(path) = model() else { return };
+    for (case, (got, expected)) in logprobs(&path, Arithmetic::F32).await.into_iter().enumerate() {
+        for (at, (got, expected)) in got.iter().zip(&expected).enumerate() {
+            assert!((got - expected).abs() < 2e-3, "case {case}, token {}: {got} for {expected}", at + 1);
+        }
+    }
+}
+
+/// bf16 has 8 bits: roundings of up to 0.4 percent, which 30 layers do not pile up to more than 1 percent of the norm.
+#[tokio::test]
+async fn logprobs_are_close_in_bf16() {
+    let Some(path) = model() else { return };
+    for (case, (got, expected)) in logprobs(&path, Arithmetic::Bf16).await.into_iter().enumerate() {
+        let norm = |numbers: &mut dyn Iterator<Item = f64>| numbers.map(|x| x * x).sum::<f64>().sqrt();
+        let error =
+            norm(&mut got.iter().zip(&expected).map(|(a, b)| a - b)) / norm(&mut expected.iter().copied());
+        println!("case {case}: relative error {error:.4} in bf16");
+        assert!(error < 1e-2, "case {case}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn greedy_tokens_are_pytorchs_in_f32() {
+    let Some(path) = model() else { return };
+    let policy = open(&path, Arithmetic::F32);
+    for case in expected()["cases"].as_array().unwrap() {
+        let greedy = ids(&case["greedy"]);
+        let request = SamplingRequest {
+            prompt: ids(&case["ids"]),
+            max_tokens: greedy.len(),
+            temperature: 0.0,
+            top_p: 1.0,
+            top_k: 0,
+            stop_strings: Vec::new(),
+            stop_tokens: policy.text().stop_tokens().to_vec(),
+            seed: 0,
+        };
+        assert_eq!(policy.sample(request).await.unwrap().tokens, greedy, "{}", case["text"]);
+    }
 }
