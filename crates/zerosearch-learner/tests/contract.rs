@@ -1,5 +1,4 @@
 //! The bigram learner against the facts that every learner must satisfy, and the facts against learners that break one.
-#![cfg(feature = "contract-tests")]
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
