@@ -23,7 +23,7 @@ mod swiglu;
 mod threads;
 
 pub(crate) use adamw::{AdamwTerms, adamw};
-pub(crate) use attention::{WIDEST_HEAD, AttentionRow, AttentionShape, attention};
+pub(crate) use attention::{AttentionRow, AttentionShape, WIDEST_HEAD, attention};
 pub(crate) use attention_backward::{AttentionGradients, attention_backward};
 pub(crate) use block::{BLOCK, KeyValueBlocks};
 pub use element::Arithmetic;
