@@ -247,7 +247,9 @@ impl ConfigFile<'_> {
             return Err(self.refuse(format!("heads of width {head_width} cannot be turned in pairs")));
         }
         if head_width > WIDEST_HEAD {
-            return Err(self.refuse(format!("heads of width {head_width} are wider than {WIDEST_HEAD}, the most known")));
+            return Err(self.refuse(format!(
+                "heads of width {head_width} are wider than {WIDEST_HEAD}, the most known"
+            )));
         }
         Ok(())
     }
