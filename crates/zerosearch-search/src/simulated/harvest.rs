@@ -67,6 +67,9 @@ fn shorten(text: &str, most_words: usize, cut_off: bool) -> &str {
     let too_many_letters = bytes < text.len();
     let front = &text[..bytes];
     let ends: Vec<usize> = word_ends(front);
+    if ends.is_empty() {
+        return "";
+    }
     let whole = if cut_off || too_many_letters { ends.len().saturating_sub(1).max(1) } else { ends.len() };
     let keep = whole.min(most_words);
     let complete_end = front.trim_end().ends_with(SENTENCE_ENDS);
@@ -104,6 +107,8 @@ mod tests {
         assert_eq!(shorten("One. Two three four five six.", 4, false), "One. Two three four");
         assert_eq!(shorten("One two three.", 3, false), "One two three.");
         assert_eq!(shorten("", 3, false), "");
+        assert_eq!(shorten("", 3, true), "");
+        assert_eq!(shorten(" \u{3000} ", 3, true), "");
     }
 
     #[test]
