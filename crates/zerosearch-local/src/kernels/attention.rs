@@ -1,8 +1,9 @@
 //! Causal attention with grouped heads over keys and values in blocks.
 //!
 //! `out = sum_j softmax_j(q . k_j * scale) v_j` over the positions `j` up to the query's own. Scores are kept for the whole
-//! row, so there is one maximum and one sum; keys are walked in blocks cut at absolute positions, and a masked key
-//! adds an exact zero. A query's result therefore depends on its own row's keys alone.
+//! row, so there is one maximum and one sum; keys are walked in blocks cut at absolute positions. A masked key's weight is
+//! an exact zero, and its value is not looked at: it may be left over, or not finite. A query's result therefore depends on
+//! the keys and values that it sees alone.
 
 use super::block::{BLOCK, BlockLayout, BlockNumbers, KeyValueBlocks, head};
 use super::element::Element;
@@ -55,7 +56,8 @@ pub(crate) struct AttentionRow {
 }
 
 /// Writes `[tokens][heads * head_width]` into `out` and, if wanted, the logarithm of each softmax's denominator
-/// (`[tokens][heads]`) into `log_sums`. `fused` holds the projections, `[tokens][fused_width]`.
+/// (`[tokens][heads]`) into `log_sums`. `fused` holds the projections, `[tokens][fused_width]`. Panics when lengths do not
+/// belong together or rows share tokens.
 pub(crate) fn attention(
     (isa, threads): (Isa, &Threads),
     shape: AttentionShape,
@@ -63,6 +65,13 @@ pub(crate) fn attention(
     (blocks, layer): (&KeyValueBlocks, usize),
     (out, log_sums): (&mut [f32], Option<&mut [f32]>),
 ) {
+    let tokens = fused.len() / shape.fused_width();
+    assert_disjoint(rows, tokens);
+    assert_eq!(out.len(), tokens * shape.heads * shape.head_width, "the result has another size");
+    if let Some(sums) = &log_sums {
+        assert_eq!(sums.len(), tokens * shape.heads, "the logarithms have another size");
+    }
+    assert!(shape.head_width <= WIDEST_HEAD && shape.heads.is_multiple_of(shape.kv_heads));
     let items = items_of(rows, shape.kv_heads);
     let out_pointer = SharedPointer(out.as_mut_ptr());
     let sums_pointer = log_sums.map(|sums| SharedPointer(sums.as_mut_ptr()));
@@ -77,6 +86,15 @@ pub(crate) fn attention(
             }
         }
     });
+}
+
+/// Panics unless `rows` follow one another within `tokens` tokens.
+pub(super) fn assert_disjoint(rows: &[AttentionRow], tokens: usize) {
+    let end = rows.iter().fold(0, |end, row| {
+        assert!(row.first_token >= end, "rows share tokens");
+        row.first_token + row.tokens
+    });
+    assert!(end <= tokens, "a row has more tokens than there are");
 }
 
 /// A few tokens of one row, for one key head.
@@ -209,7 +227,7 @@ fn attend<const FUSED: bool, const R: usize, E: Element>(
     let sums: [f32; R] = std::array::from_fn(|r| {
         let (maximum, sum) = exponentials(&mut scratch.scores[r * keys..][..keys]);
         if let Some(log_sums) = item.log_sums {
-            // SAFETY: each query of the batch belongs to exactly one item.
+            // SAFETY: inside `log_sums`, whose length was asserted; each query of the batch belongs to exactly one item.
             unsafe {
                 *log_sums.get().add(queries[r].token * shape.heads + queries[r].head) = maximum + sum.ln();
             }
@@ -221,16 +239,50 @@ fn attend<const FUSED: bool, const R: usize, E: Element>(
     for (index, &block) in row.blocks[..block_count].iter().enumerate() {
         let (_, value) = head(&store[block as usize], layout, item.layer, item.kv_head);
         let value = E::widen_all(value, &mut scratch.block);
-        let left = Strided { numbers: &scratch.scores[index * BLOCK..], row: keys, inner: 1 };
-        for (chunk, totals) in totals[..chunks].iter_mut().enumerate() {
-            strip::<FUSED, R>(totals, left, &value[chunk * LANES..], layout.padded(), BLOCK);
-        }
+        let weights = Weights { numbers: &scratch.scores, keys, from: index * BLOCK };
+        add_values::<FUSED, R>(&mut totals[..chunks], queries, weights, (value, layout.padded()));
     }
     for (r, query) in queries.iter().enumerate() {
         let at = (query.token * shape.heads + query.head) * width;
         for number in 0..width {
-            // SAFETY: inside `out`, and this query's alone.
+            // SAFETY: inside `out`, whose length was asserted, and this query's alone.
             unsafe { *item.out.get().add(at + number) = totals[number / LANES][r][number % LANES] / sums[r] };
+        }
+    }
+}
+
+/// The weights of one block's keys: `[queries][keys]` from column `from` on.
+#[derive(Clone, Copy)]
+struct Weights<'a> {
+    numbers: &'a [f32],
+    keys: usize,
+    from: usize,
+}
+
+/// Adds one block's values to the queries' totals, to each only the values that it sees.
+#[inline(always)]
+fn add_values<const FUSED: bool, const R: usize>(
+    totals: &mut [[Lanes; R]],
+    queries: &[QueryAt; R],
+    weights: Weights<'_>,
+    (value, padded): (&[f32], usize),
+) {
+    let seen: [usize; R] = queries.map(|query| (query.position + 1).saturating_sub(weights.from).min(BLOCK));
+    let by_all = seen.iter().copied().min().unwrap_or(0);
+    let left = Strided { numbers: &weights.numbers[weights.from..], row: weights.keys, inner: 1 };
+    if by_all == BLOCK {
+        for (chunk, totals) in totals.iter_mut().enumerate() {
+            strip::<FUSED, R>(totals, left, &value[chunk * LANES..], padded, BLOCK);
+        }
+        return;
+    }
+    for (chunk, totals) in totals.iter_mut().enumerate() {
+        strip::<FUSED, R>(totals, left, &value[chunk * LANES..], padded, by_all);
+        for (r, total) in totals.iter_mut().enumerate().filter(|&(r, _)| seen[r] > by_all) {
+            let numbers = &weights.numbers[r * weights.keys + weights.from + by_all..];
+            let value = &value[by_all * padded + chunk * LANES..];
+            let left = Strided { numbers, ..left };
+            strip::<FUSED, 1>(std::array::from_mut(total), left, value, padded, seen[r] - by_all);
         }
     }
 }

@@ -4,7 +4,7 @@
 //! `dQ = dS K`, `dK = dS^T Q` (arXiv 2205.14135, appendix B.2). `P` is made again from the scores and the logarithms of
 //! their sums. One item of work is one key head of one row, so nothing is added up across threads.
 
-use super::attention::{AttentionRow, AttentionShape};
+use super::attention::{AttentionRow, AttentionShape, assert_disjoint};
 use super::exp::exp;
 use super::isa::{Isa, for_each_isa};
 use super::strip::{LANES, Strided, strip};
@@ -28,13 +28,26 @@ pub(crate) struct AttentionGradients<'a> {
     pub(crate) fused_gradient: &'a mut [f32],
 }
 
-/// Rows must start at position 0; their blocks are not used.
+impl AttentionGradients<'_> {
+    /// Panics unless everything has its length for the same number of tokens, and no two rows share one.
+    fn assert_lengths(&self, shape: AttentionShape, rows: &[AttentionRow]) {
+        let tokens = self.fused.len() / shape.fused_width();
+        assert_disjoint(rows, tokens);
+        assert_eq!(self.fused.len(), tokens * shape.fused_width(), "projections are not whole");
+        assert_eq!(self.fused.len(), self.fused_gradient.len(), "the gradient has another size");
+        assert_eq!(self.out_gradient.len(), tokens * shape.heads * shape.head_width, "out has another size");
+        assert_eq!(self.log_sums.len(), tokens * shape.heads, "the logarithms have another size");
+    }
+}
+
+/// Rows must start at position 0; their blocks are not used. Panics when lengths do not belong together.
 pub(crate) fn attention_backward(
     (isa, threads): (Isa, &Threads),
     shape: AttentionShape,
     rows: &[AttentionRow],
     gradients: AttentionGradients<'_>,
 ) {
+    gradients.assert_lengths(shape, rows);
     let fused_gradient = SharedPointer(gradients.fused_gradient.as_mut_ptr());
     let given = Given {
         shape,
@@ -93,7 +106,7 @@ fn head_gradient_body<const FUSED: bool>(
 
 #[inline(always)]
 fn write(to: SharedPointer<f32>, at: usize, numbers: &[f32]) {
-    // SAFETY: each head of each token is written by the one item that owns it.
+    // SAFETY: inside the gradient, as its length was asserted; each head of each token is written by the one item that owns it.
     let place = unsafe { std::slice::from_raw_parts_mut(to.get().add(at), numbers.len()) };
     place.copy_from_slice(numbers);
 }

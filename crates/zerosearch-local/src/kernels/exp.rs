@@ -1,6 +1,7 @@
 //! The exponential function, in a form that the compiler vectorises, with the same bits on every instruction set.
 
-/// e^x for x <= 88, with a relative error below 2e-7; exactly 0 below -87 (so for a masked score of -inf too).
+/// e^x for x <= 88, with a relative error below 2e-7; exactly 0 below -87 (so for a masked score of -inf too). NaN stays
+/// NaN.
 ///
 /// x = n ln 2 + r with |r| <= ln 2 / 2; e^r is a polynomial of degree 6 (Cephes' expf coefficients); 2^n is put together
 /// from its exponent bits. No fused operations, so that every instruction set rounds alike.
@@ -11,7 +12,7 @@ pub(super) fn exp(x: f32) -> f32 {
     const LN_2_LOW: f32 = -2.121_944_4e-4;
     /// Adding and subtracting 1.5 * 2^23 rounds to an integer.
     const ROUND: f32 = 12_582_912.0;
-    let clamped = if x > -87.0 { x } else { -87.0 };
+    let clamped = if x < -87.0 { -87.0 } else { x };
     let n = (clamped * LOG2_E + ROUND) - ROUND;
     let r = (clamped - n * LN_2_HIGH) - n * LN_2_LOW;
     let mut polynomial = 1.987_569_1e-4;
@@ -20,7 +21,7 @@ pub(super) fn exp(x: f32) -> f32 {
     }
     let e_to_r = polynomial * (r * r) + r + 1.0;
     let two_to_n = f32::from_bits(((n + ROUND).to_bits().wrapping_add(127)) << 23);
-    if x > -87.0 { e_to_r * two_to_n } else { 0.0 }
+    if x <= -87.0 { 0.0 } else { e_to_r * two_to_n }
 }
 
 #[cfg(test)]
@@ -43,5 +44,7 @@ mod tests {
         assert_eq!(exp(0.0), 1.0);
         assert_eq!(exp(f32::NEG_INFINITY).to_bits(), 0);
         assert_eq!(exp(-1000.0).to_bits(), 0);
+        assert_eq!(exp(-87.0).to_bits(), 0);
+        assert!(exp(f32::NAN).is_nan());
     }
 }

@@ -17,6 +17,7 @@ pub(crate) fn rms_norm(
     out: &mut [f32],
 ) {
     let width = weight.len();
+    assert_eq!(values.len(), out.len(), "the result has another size");
     threads.each_chunk(out, ROWS * width, |index, out| {
         let values = &values[index * ROWS * width..][..out.len()];
         norm_rows(isa, values, weight, epsilon, out);
@@ -50,13 +51,17 @@ pub(crate) fn rms_norm_backward(
     (gradient, weight_gradient): (&mut [f32], &mut [f32]),
 ) {
     let width = weight.len();
+    assert!(values.len().is_multiple_of(width), "rows are not whole");
+    assert_eq!(values.len(), out_gradient.len(), "the gradient of the result has another size");
+    assert_eq!(values.len(), gradient.len(), "the gradient has another size");
+    assert_eq!(width, weight_gradient.len(), "the gradient of the weight has another size");
     let items = (values.len() / width).div_ceil(ROWS);
     let mut partial = vec![0.0; items * width];
     let gradient_pointer = super::threads::SharedPointer(gradient.as_mut_ptr());
     threads.each_chunk(&mut partial, width, |index, weight_gradient| {
         let from = index * ROWS * width;
         let to = (from + ROWS * width).min(values.len());
-        // SAFETY: rows of different items do not overlap.
+        // SAFETY: `to` is at most the length asserted above; rows of different items do not overlap.
         let gradient = unsafe { std::slice::from_raw_parts_mut(gradient_pointer.get().add(from), to - from) };
         backward_rows(
             isa,

@@ -146,6 +146,8 @@ impl Shared {
         self.busy.store(workers, Ordering::SeqCst);
         job.work = Some(work);
         job.items = items;
+        // A loop that ended in its caller's own panic left this behind.
+        job.panicked = false;
         job.generation = job.generation.wrapping_add(1);
         self.generation.store(job.generation, Ordering::Release);
         drop(job);
@@ -237,5 +239,22 @@ mod tests {
             sum.fetch_add(item, Ordering::Relaxed);
         });
         assert_eq!(sum.into_inner(), 28);
+    }
+
+    /// Every thread's share panics: the caller's ends the loop, and the workers' must not end the next one.
+    #[test]
+    fn a_panic_of_all_threads_ends_one_loop_only() {
+        let threads = Threads::new(3);
+        for _ in 0..20 {
+            let all_here = std::sync::Barrier::new(3);
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                threads.each(3, &|_| {
+                    all_here.wait();
+                    panic!("everywhere");
+                });
+            }));
+            assert!(outcome.is_err());
+            threads.each(3, &|_| ());
+        }
     }
 }

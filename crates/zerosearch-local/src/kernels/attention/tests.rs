@@ -267,3 +267,33 @@ fn a_gradient_has_the_same_bits_alone_and_in_a_batch() {
         }
     }
 }
+
+/// Keys and values that overflowed, further on in the row or in what a block held before it, are none of a query's business.
+#[test]
+fn what_a_query_does_not_see_may_be_anything() {
+    let threads = Threads::new(2);
+    let nothing = [f32::NAN; 2 * 64];
+    for shape in shapes() {
+        for arithmetic in [Arithmetic::F32, Arithmetic::Bf16] {
+            for isa in available() {
+                let mut case = Case::new(shape, arithmetic);
+                let (expected, _) = case.forward(isa, &threads);
+                for row in &case.rows {
+                    let keys = &nothing[..shape.kv_heads * shape.head_width];
+                    for position in row.tokens * 2 / 3 + 1..row.blocks.len() * BLOCK {
+                        case.blocks.write(0, (row.blocks[position / BLOCK], position % BLOCK), keys, keys);
+                    }
+                }
+                let (out, _) = case.forward(isa, &threads);
+                for row in &case.rows {
+                    let seen = row.tokens.min(row.tokens * 2 / 3 + 1);
+                    let place =
+                        row.first_token * case.out_width()..(row.first_token + seen) * case.out_width();
+                    assert_eq!(out[place.clone()], expected[place.clone()], "{isa} {arithmetic} {shape:?}");
+                    let poisoned = &out[place.end..(row.first_token + row.tokens) * case.out_width()];
+                    assert!(poisoned.iter().all(|number| number.is_nan()), "{isa} {arithmetic} {shape:?}");
+                }
+            }
+        }
+    }
+}
