@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::Result;
 use zerosearch_learner::seed::Seed;
 
-use crate::config::{EngineName, Plan};
-use crate::engines::{Engines, Stock, needs_stock};
+use crate::config::Plan;
+use crate::engines::Engines;
 use crate::learners::{Pool, Voice};
 use crate::qa::Question;
 use crate::rollout::{Ending, Moment, Rollout, Trajectory, play_aloud};
@@ -19,12 +19,10 @@ pub struct Table {
 }
 
 impl Table {
-    /// Opens what `plan` says about evaluation.
+    /// Opens what `plan` says about evaluation; [`with_player`](crate::eval::with_player) has named the simulator.
     pub async fn open(plan: &Plan, voice: Voice, pool: &Pool) -> Result<Self> {
         let Voice { policy, text, .. } = voice;
-        let plays = plan.eval.engine == EngineName::Simulated && needs_stock(plan);
-        let stock = plays.then(|| Stock { policy: Arc::clone(&policy), text: Arc::clone(&text) });
-        let desk = Engines::new(plan, pool, stock, None).open(plan.eval.engine).await?;
+        let desk = Engines::new(plan, pool, None, None).open(plan.eval.engine).await?;
         let seed = Seed::run(plan.run.seed).purpose("ask");
         let rollout = Stage::for_evaluation(plan, text, desk)?.rollout(policy, 1, seed);
         Ok(Self { rollout, seed })

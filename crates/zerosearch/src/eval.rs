@@ -6,9 +6,11 @@ use crate::qa::Question;
 use crate::rollout::{Crowd, Group, Rollout, Trajectory, play_all};
 
 mod exam;
+mod player;
 mod summary;
 
 pub use exam::Exam;
+pub use player::with_player;
 pub use summary::{Interval, Intervals, Means, Summary, summarize};
 
 /// Asks each of `questions` once, `concurrency` at a time. `watch` sees each conversation as it ends.

@@ -12,7 +12,7 @@ use zerosearch_local::{
     Checkpoint, Dtype, Family, LearnerOptions, LocalLearner, LocalPolicy, ModelConfig, PolicyOptions, Threads,
 };
 
-use crate::config::{Arithmetic, Model};
+use crate::config::{Arithmetic, Model, Plan};
 use crate::report::problem;
 use crate::train::sha256_of;
 
@@ -97,6 +97,15 @@ pub async fn hashes(model: &Model) -> Result<BTreeMap<String, String>> {
     }
     let model = model.clone();
     blocking(move || Ok(found(&model, 0)?.1)).await
+}
+
+/// SHA-256 of the files of the local model that plays the engine, each name behind `simulator/`.
+pub async fn simulator_hashes(plan: &Plan) -> Result<BTreeMap<String, String>> {
+    if plan.simulator.model.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let files = hashes(&Model { path: plan.simulator.model.clone(), ..plan.model.clone() }).await?;
+    Ok(files.into_iter().map(|(name, hash)| (format!("simulator/{name}"), hash)).collect())
 }
 
 /// Writes `model` as a Hugging Face directory, in the numbers that it names.
@@ -185,7 +194,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
     tokio::task::spawn_blocking(work).await?
 }
 
-/// SHA-256 of a model's files: the file itself, or the weights, config and tokenizer of a folder.
+/// SHA-256 of a model's files: the file itself, or those of a folder that decide what the model is told and says.
 fn file_hashes(path: &Path) -> Result<BTreeMap<String, String>> {
     let mut files = vec![path.to_owned()];
     if path.is_dir() {
@@ -203,5 +212,38 @@ fn file_hashes(path: &Path) -> Result<BTreeMap<String, String>> {
 fn is_of_model(file: &Path) -> bool {
     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let is_weights = name.starts_with("model") && (name.ends_with(".safetensors") || name.ends_with(".json"));
-    is_weights || ["config.json", "tokenizer.json"].contains(&name)
+    const OTHERS: [&str; 6] = [
+        "config.json",
+        "generation_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "chat_template.jinja",
+    ];
+    is_weights || OTHERS.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each of these changes what the model reads or where it stops; a note beside them does not.
+    #[test]
+    fn whatever_a_model_reads_with_is_part_of_its_hash() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = [
+            "chat_template.jinja",
+            "config.json",
+            "generation_config.json",
+            "model.safetensors",
+            "special_tokens_map.json",
+            "tokenizer.json",
+            "tokenizer_config.json",
+        ];
+        for name in files.iter().chain(&["README.md", "optimizer.safetensors"]) {
+            std::fs::write(folder.path().join(name), name).unwrap();
+        }
+        let hashes = file_hashes(folder.path()).unwrap();
+        assert_eq!(hashes.keys().collect::<Vec<_>>(), files.iter().collect::<Vec<_>>());
+    }
 }

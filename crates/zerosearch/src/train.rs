@@ -23,12 +23,15 @@ pub use course::Course;
 pub(crate) use course::rate;
 pub use laps::Laps;
 pub(crate) use parts::sha256_of;
-pub use parts::{hashes, questions_of, refuse_trained};
+pub use parts::{exam_hashes, hashes, questions_of, refuse_trained};
 pub use stage::Stage;
 pub(crate) use update::adam;
 
 /// Trains until the plan is done or `stop` asks to leave; says why it left. Either way the last step is saved.
 pub async fn train(course: &Course, run: &mut Run, stop: &Stop) -> Result<Option<Reason>> {
+    if let Some(reason) = course.evaluate_unfinished(run, stop).await? {
+        return Ok(Some(reason));
+    }
     while run.done() < course.steps() {
         let step = run.done() + 1;
         let mut row = Row::at(step);
@@ -43,20 +46,19 @@ pub async fn train(course: &Course, run: &mut Run, stop: &Stop) -> Result<Option
         course.describe(&groups, step, &mut row);
         laps.lap(&mut row, "timing_s/gen");
         run.write_rows(&run.directory().trajectories(step), course.stage.lines(&groups, step))?;
-        broken::refuse(&groups, course.plan.rl.max_broken_share)?;
+        course.refuse_broken(&groups, run).await?;
 
         let batch = course.batch(&groups).await?;
         laps.lap(&mut row, "timing_s/ref");
         course.update(&batch, step, &mut row).await?;
         laps.lap(&mut row, "timing_s/update_actor");
 
-        let score = course.evaluate_when_due(step, run, &mut row).await?;
+        let evaluated = course.evaluate_when_due(run, stop, &mut row).await?;
         laps.lap(&mut row, "timing_s/eval");
         laps.finish(&mut row, &groups);
-        run.record(&row)?;
-        course.progress.step(&row, course.steps());
-        if course.save_is_due(step, score, run) {
-            run.save(&*course.learner, score).await?;
+        match evaluated {
+            Ok(score) => course.conclude(run, &row, score).await?,
+            Err(reason) => return course.put_off(run, &row, reason).await,
         }
     }
     run.stand(State::Finished, None)?;
@@ -96,9 +98,48 @@ impl Course {
         row.put_all(self.stage.desk.entries());
     }
 
+    /// Records a step that is done, and saves it where that is due.
+    async fn conclude(&self, run: &mut Run, row: &Row, score: Option<f64>) -> Result<()> {
+        if let Some(replies) = &self.replies {
+            replies.settle()?;
+        }
+        run.record(row)?;
+        self.progress.step(row, self.steps());
+        if self.save_is_due(row.step(), score, run) {
+            run.save(&*self.learner, score).await?;
+        }
+        Ok(())
+    }
+
     fn save_is_due(&self, step: u64, score: Option<f64>, run: &Run) -> bool {
         let regular = step.is_multiple_of(self.plan.run.save_every as u64) || step == self.steps();
         regular || score.is_some_and(|score| run.checkpoints().would_be_best(score))
+    }
+
+    /// Saves a step whose evaluation was abandoned; it is made when the run is resumed.
+    async fn put_off(&self, run: &mut Run, row: &Row, reason: Reason) -> Result<Option<Reason>> {
+        run.put_off(&*self.learner, row).await.context("the run could not be saved on leaving")?;
+        run.stand(State::Interrupted, Some(reason.to_string()))?;
+        Ok(Some(reason))
+    }
+
+    /// Makes the evaluation that was abandoned when the run was left, and records its step.
+    async fn evaluate_unfinished(&self, run: &mut Run, stop: &Stop) -> Result<Option<Reason>> {
+        let Some(mut row) = run.unfinished().cloned() else { return Ok(None) };
+        if let Some(replies) = &self.replies {
+            replies.begin(row.step())?;
+        }
+        match self.evaluate_when_due(run, stop, &mut row).await? {
+            Ok(score) => {
+                self.conclude(run, &row, score).await?;
+                run.save(&*self.learner, score).await?;
+                Ok(None)
+            }
+            Err(reason) => {
+                run.stand(State::Interrupted, Some(reason.to_string()))?;
+                Ok(Some(reason))
+            }
+        }
     }
 
     /// Saves what is done and says how to go on. The step under way is given up: it will be the same again.

@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use zerosearch::ask::{Table, outcome};
 use zerosearch::config::{EngineName, Purpose, Setting};
+use zerosearch::eval::with_player;
 use zerosearch::learners::{self, Pool};
 use zerosearch::report::printable;
 use zerosearch::rollout::Moment;
@@ -18,7 +19,8 @@ use super::screen::say;
 /// Ask a policy one question and watch it search
 ///
 /// A simulated engine can only write useful documents for a question whose answer it is told (`--golden-answer`).
-/// Without one it writes what a search that misses would bring.
+/// Without one it writes what a search that misses would bring. It is played by simulator.model or simulator.urls; for
+/// a checkpoint of a run, without either, by the model that the run was trained with.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -49,7 +51,7 @@ impl Ask {
         }
         settings.extend(self.plan.all());
         let plan = config(self.config.as_ref(), &settings)?.resolve(Purpose::Use);
-        let plan = plan.map_err(|complaint| in_recipe(self.config.as_deref(), complaint))?;
+        let plan = with_player(plan.map_err(|complaint| in_recipe(self.config.as_deref(), complaint))?)?;
         if self.golden_answer.is_empty() && plan.eval.engine != EngineName::None {
             say("note: no --golden-answer is given, so the engine's documents do not hold the answer\n");
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use zerosearch::config::{Purpose, Setting};
-use zerosearch::eval::Exam;
+use zerosearch::eval::{Exam, with_player};
 use zerosearch::learners::{self, Pool};
 use zerosearch::stop::{Reason, Stop};
 
@@ -15,8 +15,12 @@ use super::screen::say;
 
 /// Measure a policy on questions: EM, sub-EM and F1, with intervals
 ///
-/// Decoding is greedy, and no question is dropped: a conversation that breaks counts as a wrong answer and is shown.
-/// The same command again goes on where it was left.
+/// Decoding is greedy, and no question is dropped: a conversation that breaks counts as a wrong answer and is shown;
+/// with too many of them (rl.max_broken_share) the verb fails. The same command again goes on where it was left, and
+/// asks the broken ones again.
+///
+/// A simulated engine is played by simulator.model or simulator.urls. Without either, a checkpoint of a run is measured
+/// with the model that it was trained with: the run's simulator.model, or the weights that it started from.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -54,7 +58,7 @@ pub(super) struct Eval {
 impl Eval {
     pub(super) async fn run(self, stop: &Stop) -> Result<Option<Reason>> {
         let plan = config(self.config.as_ref(), &self.settings())?.resolve(Purpose::Use);
-        let plan = plan.map_err(|complaint| in_recipe(self.config.as_deref(), complaint))?;
+        let plan = with_player(plan.map_err(|complaint| in_recipe(self.config.as_deref(), complaint))?)?;
         if self.dry_run {
             say(plan.to_toml()?.trim_end());
             return Ok(None);
@@ -72,7 +76,9 @@ impl Eval {
                 return Ok(Some(reason));
             }
         }
-        say(exam.finish()?.table().trim_end());
+        let summary = exam.finish()?;
+        say(summary.table().trim_end());
+        exam.refuse_broken(&summary)?;
         Ok(None)
     }
 

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::Args;
-use zerosearch::config::{Model, Purpose};
+use zerosearch::config::Purpose;
 use zerosearch::learners::{self, Pool};
 use zerosearch::stop::{Reason, Stop};
 use zerosearch::train::{Course, train};
@@ -37,11 +37,7 @@ impl Train {
         let pool = Pool::new(&place.plan.model);
         let opened = learners::open(&place.plan.model, place.plan.run.seed, &pool).await?;
         let mut models = opened.hashes.clone();
-        if !place.plan.simulator.model.is_empty() {
-            let model = Model { path: place.plan.simulator.model.clone(), ..place.plan.model.clone() };
-            let files = learners::hashes(&model).await?.into_iter();
-            models.extend(files.map(|(name, hash)| (format!("simulator/{name}"), hash)));
-        }
+        models.extend(learners::simulator_hashes(&place.plan).await?);
         let mut run = place.open(models)?;
         let course = Course::open(place.plan.clone(), opened, &pool, &mut run).await;
         let course = noted(&mut run, course)?;

@@ -10,14 +10,14 @@ use zerosearch_learner::seed::Seed;
 
 use super::{Summary, evaluate, summarize};
 use crate::config::{ConfigFile, EngineName, Plan, Purpose};
-use crate::engines::{Engines, Stock, needs_stock};
-use crate::learners::{Pool, Voice};
+use crate::engines::Engines;
+use crate::learners::{Pool, Voice, simulator_hashes};
 use crate::progress::Progress;
 use crate::qa::Question;
 use crate::report::problem;
 use crate::rollout::{Ending, Group, Rollout, Trajectory};
 use crate::run::{Hashes, TrajectoryLine, append_line, lines, read_json, replace};
-use crate::train::{Stage, hashes, questions_of, refuse_trained};
+use crate::train::{Stage, exam_hashes, questions_of, refuse_trained};
 
 /// An evaluation that keeps every answer as it comes.
 pub struct Exam {
@@ -29,10 +29,12 @@ pub struct Exam {
     broken: Vec<Trajectory>,
     folder: PathBuf,
     seed: Seed,
+    max_broken_share: f64,
+    unusable: usize,
 }
 
 impl Exam {
-    /// Opens what `plan` names and takes up what `folder` holds from an earlier time.
+    /// Opens what `plan` names ([`with_player`](super::with_player) has named the simulator) and takes up what `folder` holds from an earlier time.
     ///
     /// # Errors
     /// When `folder` holds the answers of another plan, model or question file.
@@ -46,14 +48,15 @@ impl Exam {
             questions = questions.sample(plan.eval.count, seed.purpose("eval questions"));
         }
         refuse_trained(&plan.model.path, questions.questions())?;
-        let Voice { policy, text, hashes: models } = voice;
-        let plays = plan.eval.engine == EngineName::Simulated && needs_stock(&plan);
-        let stock = plays.then(|| Stock { policy: Arc::clone(&policy), text: Arc::clone(&text) });
-        let desk = Engines::new(&plan, pool, stock, None).open(plan.eval.engine).await?;
+        let Voice { policy, text, hashes: mut models } = voice;
+        if plan.eval.engine == EngineName::Simulated {
+            models.extend(simulator_hashes(&plan).await?);
+        }
+        let desk = Engines::new(&plan, pool, None, None).open(plan.eval.engine).await?;
         let stage = Stage::for_evaluation(&plan, text, desk)?;
         let rollout = stage.rollout(policy, 1, seed.purpose("eval"));
         rollout.check(questions.questions().iter().map(|question| &**question))?;
-        claim(folder, &plan, &hashes(&plan, models)?)?;
+        claim(folder, &plan, &exam_hashes(&plan, models)?)?;
         let mut exam = Self {
             rollout,
             stage,
@@ -62,6 +65,8 @@ impl Exam {
             broken: Vec::new(),
             folder: folder.to_owned(),
             seed,
+            max_broken_share: plan.rl.max_broken_share,
+            unusable: questions.skipped(),
         };
         exam.take_up()?;
         Ok(exam)
@@ -109,11 +114,31 @@ impl Exam {
             serde_json::to_writer(&mut bytes, &line)?;
             bytes.push(b'\n');
         }
-        let summary = summarize(&groups, self.seed.purpose("bootstrap"));
+        let summary =
+            Summary { unusable: self.unusable, ..summarize(&groups, self.seed.purpose("bootstrap")) };
         replace(&self.rows(), &bytes)
             .and_then(|()| replace(&self.folder.join("summary.json"), &serde_json::to_vec_pretty(&summary)?))
             .with_context(|| format!("the results in {} cannot be written", self.folder.display()))?;
         Ok(summary)
+    }
+
+    /// Refuses a result in which more than `rl.max_broken_share` of the conversations is broken.
+    pub fn refuse_broken(&self, summary: &Summary) -> Result<()> {
+        if summary.is_sound(self.max_broken_share) {
+            return Ok(());
+        }
+        let reason = self.broken.iter().find_map(|row| match &row.ending {
+            Ending::Broken(reason) => Some(reason.clone()),
+            _ => None,
+        });
+        let share = self.max_broken_share;
+        Err(problem(format!(
+            "{} of {} conversations are broken, more than rl.max_broken_share = {share} allows: this is no result",
+            summary.broken, summary.questions
+        ))
+        .because(reason.unwrap_or_default())
+        .hint("mend the cause and give the same command again: it asks the broken ones again")
+        .into())
     }
 
     fn take_up(&mut self) -> Result<()> {

@@ -23,6 +23,9 @@ pub struct Summary {
     pub answered: usize,
     /// Conversations that something of ours broke.
     pub broken: usize,
+    /// Rows of the question files without a question or an answer, left out before anything was asked.
+    #[serde(default)]
+    pub unusable: usize,
     /// Mean number of searches.
     pub searches_per_question: f64,
     /// Mean reward: what decides which checkpoint is the best.
@@ -89,6 +92,7 @@ pub fn summarize(groups: &[Group], seed: Seed) -> Summary {
         questions: rows.len(),
         answered: rows.iter().filter(|row| matches!(row.ending, Ending::Answered(_))).count(),
         broken: rows.iter().filter(|row| matches!(row.ending, Ending::Broken(_))).count(),
+        unusable: 0,
         searches_per_question: searches.count() as f64 / rows.len().max(1) as f64,
         reward: mean(&rows.iter().map(|row| f64::from(row.reward)).collect::<Vec<_>>()),
         all: intervals(&rows, seed.purpose("all questions")),
@@ -134,6 +138,12 @@ fn mean(values: &[f64]) -> f64 {
 }
 
 impl Summary {
+    /// Whether no larger share than `max_broken_share` of the conversations is broken: a worse evaluation measures our
+    /// outages, not the policy.
+    pub fn is_sound(&self, max_broken_share: f64) -> bool {
+        self.broken as f64 <= max_broken_share * self.questions as f64
+    }
+
     /// The summary in one line.
     pub fn line(&self) -> String {
         format!(
@@ -160,6 +170,10 @@ impl Summary {
             "searches per question {:.2}, answered {} of {}, broken {}\n",
             self.searches_per_question, self.answered, self.questions, self.broken
         ));
+        if self.unusable > 0 {
+            table
+                .push_str(&format!("{} rows without a question or an answer were left out\n", self.unusable));
+        }
         table
     }
 }

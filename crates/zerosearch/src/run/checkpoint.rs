@@ -7,7 +7,7 @@ use zerosearch_learner::Learner;
 
 use super::Directory;
 use super::directory::numbered;
-use super::durable::{append_line, aside, sync_folder_of, sync_tree};
+use super::durable::{append_line, aside, clear, json_line, replace, sync_folder_of, sync_tree};
 use super::read::lines;
 use super::record::{CheckpointLine, VERSION};
 
@@ -47,10 +47,10 @@ impl Checkpoints {
     }
 
     /// Saves the learner as it is after `step`, then deletes what need not be kept. Whatever the instant of a crash,
-    /// the index names whole folders only. Nothing is done when `step` is saved already.
+    /// the index names whole folders only. When `step` is saved already, only a score that it does not have is noted.
     pub async fn save(&mut self, learner: &dyn Learner, step: u64, score: Option<f64>) -> Result<()> {
         if self.last().is_some_and(|line| line.step == step) {
-            return Ok(());
+            return self.note_score(score);
         }
         let folder = self.directory.checkpoint(step);
         let failed = || format!("the checkpoint {} cannot be written", folder.display());
@@ -67,6 +67,22 @@ impl Checkpoints {
         let line = CheckpointLine { version: VERSION, step, path, score, best };
         append_line(&self.directory.checkpoint_lines(), &line).with_context(failed)?;
         self.written.push(line);
+        self.delete_old()
+    }
+
+    /// Gives the last line the score that it was saved without.
+    fn note_score(&mut self, score: Option<f64>) -> Result<()> {
+        let best = score.is_some_and(|score| self.would_be_best(score));
+        match self.written.last_mut() {
+            Some(line) if line.score.is_none() && score.is_some() => (line.score, line.best) = (score, best),
+            _ => return Ok(()),
+        }
+        let mut bytes = Vec::new();
+        for line in &self.written {
+            bytes.extend(json_line(line)?);
+        }
+        let path = self.directory.checkpoint_lines();
+        replace(&path, &bytes).with_context(|| format!("{} cannot be written", path.display()))?;
         self.delete_old()
     }
 
@@ -94,14 +110,6 @@ impl Checkpoints {
             }
         }
         Ok(())
-    }
-}
-
-/// Deletes a folder; it need not exist.
-fn clear(folder: &std::path::Path) -> std::io::Result<()> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
     }
 }
 
@@ -146,5 +154,10 @@ mod tests {
         checkpoints.save(&learner, 3, None).await.unwrap();
         checkpoints.save(&learner, 3, None).await.unwrap();
         assert_eq!(lines::<CheckpointLine>(&directory.checkpoint_lines()).unwrap().len(), 1);
+        // Its evaluation may come later.
+        checkpoints.save(&learner, 3, Some(0.5)).await.unwrap();
+        checkpoints.save(&learner, 3, Some(0.7)).await.unwrap();
+        let written: Vec<CheckpointLine> = lines(&directory.checkpoint_lines()).unwrap();
+        assert_eq!((written.len(), written[0].score, written[0].best), (1, Some(0.5), true));
     }
 }

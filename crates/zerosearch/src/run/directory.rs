@@ -79,6 +79,11 @@ impl Directory {
         self.root.join("replies")
     }
 
+    /// The metrics of a step that was done but for its evaluation, which is still to come.
+    pub fn unfinished(&self) -> PathBuf {
+        self.root.join("unfinished.json")
+    }
+
     /// What was said while it ran.
     pub fn log(&self) -> PathBuf {
         self.root.join("log.txt")

@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use zerosearch_learner::Learner;
 
-use super::durable::{json_line, replace};
+use super::durable::{clear, json_line, replace};
 use super::lock::Lock;
-use super::read::read_json;
+use super::read::{numbers, read_json};
 use super::record::{Hashes, RunRecord, State, VERSION};
 use super::resume::{changes, cut_back};
 use super::{Checkpoints, Directory, Row, append_line};
@@ -23,6 +23,10 @@ pub struct Run {
     record: RunRecord,
     checkpoints: Checkpoints,
     done: u64,
+    /// Whether what lies behind the last checkpoint is still there.
+    uncut: bool,
+    /// The step whose evaluation is still to come.
+    unfinished: Option<Row>,
     _lock: Lock,
 }
 
@@ -46,15 +50,18 @@ impl Run {
             std::fs::create_dir_all(folder).with_context(failed)?;
         }
         let lock = Lock::take(&directory)?;
+        // Those of a first step that was never done, perhaps under another plan.
+        clear(&directory.replies()).with_context(failed)?;
         replace(&directory.config(), plan.to_toml()?.as_bytes()).with_context(failed)?;
         let checkpoints = Checkpoints::open(&directory, plan.run.keep)?;
         let record = first_record(verb, plan.run.seed, hashes);
-        let run = Self { directory, record, checkpoints, done: 0, _lock: lock };
+        let run =
+            Self { directory, record, checkpoints, done: 0, uncut: false, unfinished: None, _lock: lock };
         run.write_record()?;
         Ok(run)
     }
 
-    /// Takes up the run in `root` where its last checkpoint stands; whatever was written after that is cut off.
+    /// Opens the run in `root` where its last checkpoint stands. Nothing in it changes before [`Run::take_up`].
     ///
     /// # Errors
     /// When `plan` differs in a key that the run's numbers depend on, a file that it was made from has changed,
@@ -71,9 +78,8 @@ impl Run {
         refuse_other_run(root, verb, &record, hashes)?;
         refuse_other_plan(root, &recorded, plan)?;
         let lock = Lock::take(&directory)?;
-        let mut checkpoints = Checkpoints::open(&directory, plan.run.keep)?;
+        let checkpoints = Checkpoints::open(&directory, plan.run.keep)?;
         let done = checkpoints.last().map_or(0, |line| line.step);
-        cut_back(&directory, &mut checkpoints, done)?;
         if record.program != env!("CARGO_PKG_VERSION") {
             tracing::warn!(
                 "the run was begun with version {}, this is {}",
@@ -84,9 +90,19 @@ impl Run {
         record.resumed += 1;
         record.state = State::Running;
         record.reason = None;
-        let run = Self { directory, record, checkpoints, done, _lock: lock };
-        run.write_record()?;
-        Ok(run)
+        Ok(Self { directory, record, checkpoints, done, uncut: true, unfinished: None, _lock: lock })
+    }
+
+    /// Begins to write a resumed run: whatever was written after its last checkpoint is cut off. Called when everything
+    /// is opened and checked, so that a refused resume leaves the folder as it was. A new run has nothing to cut.
+    pub fn take_up(&mut self) -> Result<()> {
+        if !self.uncut {
+            return Ok(());
+        }
+        cut_back(&self.directory, &mut self.checkpoints, self.done)?;
+        self.unfinished = self.find_unfinished()?;
+        self.uncut = false;
+        self.write_record()
     }
 
     /// The plan that the run in `root` was started with.
@@ -94,6 +110,13 @@ impl Run {
         let path = Directory::at(root).config();
         let file = ConfigFile::read(&path, &[])?;
         file.resolve(Purpose::Use).with_context(|| format!("{} cannot be used", path.display()))
+    }
+
+    /// The folder of the run that `model` is a checkpoint of, where it is one.
+    pub fn of_checkpoint(model: &str) -> Option<PathBuf> {
+        let root = Path::new(model).parent()?.parent()?;
+        let directory = Directory::at(root);
+        (directory.config().is_file() && directory.record().is_file()).then(|| root.to_owned())
     }
 
     /// Where the run's files are.
@@ -143,7 +166,41 @@ impl Run {
         let path = self.directory.metrics();
         append_line(&path, row).with_context(|| format!("{} cannot be written", path.display()))?;
         self.done = row.step();
+        if self.unfinished.take().is_some() {
+            let path = self.directory.unfinished();
+            std::fs::remove_file(&path).with_context(|| format!("{} cannot be deleted", path.display()))?;
+        }
         Ok(())
+    }
+
+    /// Saves a step that is done but for its evaluation, to which `row` is to be added. The step is recorded when the
+    /// run is resumed and the evaluation made ([`Run::unfinished`]).
+    pub async fn put_off(&mut self, learner: &dyn Learner, row: &Row) -> Result<()> {
+        let path = self.directory.unfinished();
+        replace(&path, &serde_json::to_vec(row)?)
+            .with_context(|| format!("{} cannot be written", path.display()))?;
+        self.done = row.step();
+        self.save(learner, None).await
+    }
+
+    /// What is known of the last step, where its evaluation is still to be made and the step to be recorded.
+    pub fn unfinished(&self) -> Option<&Row> {
+        self.unfinished.as_ref()
+    }
+
+    /// The row that was put off, unless the step was not saved after that, or was recorded.
+    fn find_unfinished(&self) -> Result<Option<Row>> {
+        let path = self.directory.unfinished();
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let row: Row = read_json(&path)?;
+        let recorded = numbers(&self.directory.metrics(), "step")?.last().map_or(0, |(step, _)| *step);
+        if row.step() == self.done && recorded < self.done {
+            return Ok(Some(row));
+        }
+        std::fs::remove_file(&path).with_context(|| format!("{} cannot be deleted", path.display()))?;
+        Ok(None)
     }
 
     /// Writes one line for each of `rows` to the file at `path`, whole or not at all.
@@ -160,8 +217,11 @@ impl Run {
         self.checkpoints.save(learner, self.done, score).await
     }
 
-    /// Writes down how the run stands.
+    /// Writes down how the run stands. A resume that was refused leaves the record as it was.
     pub fn stand(&mut self, state: State, reason: Option<String>) -> Result<()> {
+        if self.uncut {
+            return Ok(());
+        }
         self.record.state = state;
         self.record.reason = reason;
         self.write_record()

@@ -1,6 +1,6 @@
 //! A journal: what remote simulators replied, so that a step that is played again is given the same replies.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,10 +15,13 @@ use super::durable::append_line;
 use super::read::lines;
 
 /// One line of `replies/*.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Reply {
     /// SHA-256 of the whole request.
     request: String,
+    /// Why there was no reply, where there was none; the rest is empty then.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    failure: Option<String>,
     text: String,
     finished: bool,
     tokens: Option<usize>,
@@ -37,6 +40,8 @@ pub struct Replies {
 struct Step {
     file: PathBuf,
     known: HashMap<String, Reply>,
+    /// Requests of this step that failed, each with why. Kept when the step stands.
+    failed: BTreeMap<String, String>,
 }
 
 impl Replies {
@@ -54,8 +59,37 @@ impl Replies {
         for reply in replies {
             known.entry(reply.request.clone()).or_insert(reply);
         }
-        *self.lock() = Step { file, known };
+        *self.lock() = Step { file, known, failed: BTreeMap::new() };
         Ok(())
+    }
+
+    /// Keeps the failures of the step, which stands with what they broke: played again, it will be the same.
+    pub fn settle(&self) -> Result<()> {
+        let mut now = self.lock();
+        let failed = std::mem::take(&mut now.failed);
+        if failed.is_empty() {
+            return Ok(());
+        }
+        let place = format!("{} cannot be written", now.file.display());
+        std::fs::create_dir_all(&self.folder).with_context(|| place.clone())?;
+        for (request, failure) in failed {
+            let line = Reply { request, failure: Some(failure), ..Reply::default() };
+            append_line(&now.file, &line).with_context(|| place.clone())?;
+            now.known.insert(line.request.clone(), line);
+        }
+        Ok(())
+    }
+
+    /// Forgets what was replied in the step, on disk too: it will be asked again.
+    pub fn forget(&self) -> Result<()> {
+        let mut now = self.lock();
+        (now.known, now.failed) = (HashMap::new(), BTreeMap::new());
+        match std::fs::remove_file(&now.file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("{} cannot be deleted", now.file.display()))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn find(&self, request: &str) -> Option<Reply> {
@@ -70,8 +104,16 @@ impl Replies {
         }
         std::fs::create_dir_all(&self.folder)?;
         append_line(&now.file, &reply)?;
+        now.failed.remove(&reply.request);
         now.known.insert(reply.request.clone(), reply.clone());
         Ok(reply)
+    }
+
+    fn note_failure(&self, request: String, failure: &SearchError) {
+        let mut now = self.lock();
+        if !now.known.contains_key(&request) {
+            now.failed.insert(request, failure.to_string());
+        }
     }
 
     /// A panic elsewhere cannot leave the map half changed.
@@ -91,8 +133,8 @@ fn mend(file: &Path) -> std::io::Result<()> {
     if whole < bytes.len() { super::durable::replace(file, &bytes[..whole]) } else { Ok(()) }
 }
 
-/// A writer whose replies are kept in the run's folder and come from there when they are known. Failures are not kept:
-/// an outage is tried again.
+/// A writer whose replies are kept in the run's folder and come from there when they are known. Failures are
+/// kept once the step stands ([`Replies::settle`]); in a step that is given up they are tried again.
 pub struct Journal {
     writer: Arc<dyn Writer>,
     replies: Arc<Replies>,
@@ -110,11 +152,13 @@ impl Writer for Journal {
         Box::pin(async move {
             let fingerprint = fingerprint(self.writer.name(), request);
             if let Some(reply) = self.replies.find(&fingerprint) {
-                return Ok(reply.into());
+                return reply.outcome();
             }
-            let written = self.writer.write(request).await?;
+            let written = self.writer.write(request).await;
+            let written = written.inspect_err(|why| self.replies.note_failure(fingerprint.clone(), why))?;
             let reply = Reply {
                 request: fingerprint,
+                failure: None,
                 text: written.text,
                 finished: written.finished,
                 tokens: written.tokens,
@@ -124,7 +168,7 @@ impl Writer for Journal {
             let failed = |error| {
                 SearchError::Writer(format!("its reply could not be kept in the run folder: {error}"))
             };
-            Ok(self.replies.keep(reply).map_err(failed)?.into())
+            self.replies.keep(reply).map_err(failed)?.outcome()
         })
     }
 
@@ -137,15 +181,19 @@ impl Writer for Journal {
     }
 }
 
-impl From<Reply> for Written {
-    fn from(reply: Reply) -> Self {
-        Self {
-            text: reply.text,
-            finished: reply.finished,
-            tokens: reply.tokens,
-            tries: reply.tries,
-            latency: Duration::try_from_secs_f64(reply.latency_s).unwrap_or_default(),
+impl Reply {
+    /// What the writer said, or how it failed.
+    fn outcome(self) -> Result<Written, SearchError> {
+        if let Some(failure) = self.failure {
+            return Err(SearchError::Recorded(failure));
         }
+        Ok(Written {
+            text: self.text,
+            finished: self.finished,
+            tokens: self.tokens,
+            tries: self.tries,
+            latency: Duration::try_from_secs_f64(self.latency_s).unwrap_or_default(),
+        })
     }
 }
 
@@ -177,16 +225,19 @@ mod tests {
 
     use super::*;
 
-    /// Says how often it was asked.
+    /// Says how often it was asked, and fails where its prompt says so.
     #[derive(Default)]
     struct Counting {
         calls: AtomicU32,
     }
 
     impl Writer for Counting {
-        fn write<'a>(&'a self, _: &'a WriteRequest) -> Boxed<'a, Result<Written, SearchError>> {
+        fn write<'a>(&'a self, request: &'a WriteRequest) -> Boxed<'a, Result<Written, SearchError>> {
             let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
             Box::pin(async move {
+                if request.prompt == "fail" {
+                    return Err(SearchError::Writer(format!("call {call} failed")));
+                }
                 Ok(Written { text: format!("reply {call}"), finished: true, ..Written::default() })
             })
         }
@@ -228,5 +279,36 @@ mod tests {
         assert_eq!(journal.write(&request(3)).await.unwrap().text, "reply 3");
         replies.begin(2).unwrap();
         assert_eq!(journal.write(&request(1)).await.unwrap().text, "reply 4");
+    }
+
+    #[tokio::test]
+    async fn failures_come_again_once_the_step_stands_and_not_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let replies = Arc::new(Replies::in_folder(folder.path().join("replies")));
+        let journal = Journal::new(Arc::<Counting>::default(), Arc::clone(&replies));
+        let failing = WriteRequest { prompt: "fail".into(), ..request(1) };
+        let failure = async || journal.write(&failing).await.unwrap_err().to_string();
+        replies.begin(1).unwrap();
+        assert_eq!(failure().await, "the simulator failed: call 1 failed");
+        // Given up and played again: asked again.
+        replies.begin(1).unwrap();
+        assert_eq!(failure().await, "the simulator failed: call 2 failed");
+        replies.settle().unwrap();
+        assert_eq!(failure().await, "the simulator failed: call 2 failed");
+        replies.begin(1).unwrap();
+        assert_eq!(failure().await, "the simulator failed: call 2 failed");
+    }
+
+    #[tokio::test]
+    async fn what_is_forgotten_is_asked_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let replies = Arc::new(Replies::in_folder(folder.path().join("replies")));
+        let journal = Journal::new(Arc::<Counting>::default(), Arc::clone(&replies));
+        replies.begin(1).unwrap();
+        assert_eq!(journal.write(&request(1)).await.unwrap().text, "reply 1");
+        replies.forget().unwrap();
+        replies.forget().unwrap();
+        replies.begin(1).unwrap();
+        assert_eq!(journal.write(&request(1)).await.unwrap().text, "reply 2");
     }
 }

@@ -1,10 +1,10 @@
 //! Metrics: numbers with slash names, one row for each step.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// One line of `metrics.jsonl`: `step` and then numbers in the order in which they were put.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Row {
     values: Map<String, Value>,

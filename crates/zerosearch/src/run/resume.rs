@@ -17,6 +17,7 @@ const FREE: &[&str] = &[
     "model.cache_gib",
     "model.path",
     "rollout.concurrency",
+    "rl.max_broken_share",
     "simulator.urls",
     "simulator.key_env",
     "simulator.timeout_s",
@@ -50,7 +51,7 @@ pub fn changes(recorded: &Plan, asked: &Plan) -> Result<Vec<Difference>> {
         names.dedup();
         for name in names {
             let key = format!("{section}.{name}");
-            if before.get(name) != now.get(name) && !FREE.contains(&key.as_str()) {
+            if before.get(name) != now.get(name) && !is_free(&key, before.get(name), now.get(name)) {
                 let words = |value: Option<&toml::Value>| value.map_or("nothing".into(), ToString::to_string);
                 differences.push(Difference {
                     key,
@@ -61,6 +62,13 @@ pub fn changes(recorded: &Plan, asked: &Plan) -> Result<Vec<Difference>> {
         }
     }
     Ok(differences)
+}
+
+/// Servers may be others, but a run that asked servers goes on to ask servers.
+fn is_free(key: &str, before: Option<&toml::Value>, now: Option<&toml::Value>) -> bool {
+    let is_empty =
+        |value: Option<&toml::Value>| value.and_then(toml::Value::as_array).is_none_or(Vec::is_empty);
+    FREE.contains(&key) && (key != "simulator.urls" || is_empty(before) == is_empty(now))
 }
 
 /// Cuts the folder back to `step`, as if nothing had been done since.
@@ -119,11 +127,23 @@ mod tests {
                 .unwrap()
                 .is_empty()
         );
+        assert!(changes(&recorded, &plan("[rl]\nmax_broken_share = 1.0")).unwrap().is_empty());
         let told = changes(&recorded, &plan("[rl]\ngroup_size = 7\n[rollout]\nhint = \"h\"")).unwrap();
         let keys: Vec<&str> = told.iter().map(|difference| difference.key.as_str()).collect();
         assert_eq!(keys, ["rl.group_size", "rollout.hint"]);
         assert_eq!((told[0].recorded.as_str(), told[0].asked.as_str()), ("5", "7"));
         assert_eq!(told[1].recorded, "nothing");
+    }
+
+    /// Another server may write; a server instead of a model in the process is another writer.
+    #[test]
+    fn servers_may_be_others_but_not_come_or_go() {
+        let asks = |urls: &str| plan(&format!("[simulator]\nstructure = \"free\"\nurls = [{urls}]"));
+        let (none, one, two) = (asks(""), asks("\"http://a\""), asks("\"http://b\", \"http://c\""));
+        assert!(changes(&one, &two).unwrap().is_empty());
+        for (before, now) in [(&none, &one), (&one, &none)] {
+            assert_eq!(changes(before, now).unwrap()[0].key, "simulator.urls");
+        }
     }
 
     #[test]

@@ -57,7 +57,9 @@ impl Lesson {
         progress.say(&format!(
             "{count} rows, {tokens} tokens, {steps} steps; {long} rows were too long and left out"
         ));
-        Ok(Self { learner, progress, rate: rate(&plan, steps)?, plan, rows, batches })
+        let rate = rate(&plan, steps)?;
+        run.take_up()?;
+        Ok(Self { learner, progress, rate, plan, rows, batches })
     }
 
     /// Steps in all.

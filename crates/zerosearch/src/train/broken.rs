@@ -1,12 +1,30 @@
 //! Broken conversations: counted, never trained on, and too many of them stop the run.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
+use super::Course;
 use crate::report::problem;
 use crate::rollout::{Ending, Group};
+use crate::run::Run;
+
+impl Course {
+    /// Stops the run at a step with too many broken conversations: what was learned before is saved, and what remote
+    /// simulators replied in this step is forgotten, so that it is played afresh once the cause is mended.
+    pub(super) async fn refuse_broken(&self, groups: &[Group], run: &mut Run) -> Result<()> {
+        let refused = refuse(groups, self.plan.rl.max_broken_share);
+        if let Some(replies) = &self.replies {
+            if refused.is_ok() { replies.settle()? } else { replies.forget()? }
+        }
+        let Err(refusal) = refused else { return Ok(()) };
+        if run.done() > 0 {
+            run.save(&*self.learner, None).await.context("the run could not be saved on stopping")?;
+        }
+        Err(refusal)
+    }
+}
 
 /// Refuses a step in which more than `max_share` of the conversations are broken, with the commonest reason.
-pub(super) fn refuse(groups: &[Group], max_share: f64) -> Result<()> {
+fn refuse(groups: &[Group], max_share: f64) -> Result<()> {
     let all: usize = groups.iter().map(|group| group.trajectories.len()).sum();
     let mut reasons: Vec<&str> =
         groups.iter().flat_map(|group| &group.trajectories).filter_map(fault).collect();

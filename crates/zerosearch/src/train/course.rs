@@ -74,6 +74,7 @@ impl Course {
                     every: plan.eval.every as u64,
                     questions: questions.questions().to_vec(),
                     stage,
+                    unusable: questions.skipped(),
                 })
             }
         };
@@ -93,6 +94,7 @@ impl Course {
             seed,
         };
         course.check(&train).await?;
+        run.take_up()?;
         Ok(course)
     }
 

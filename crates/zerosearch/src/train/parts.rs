@@ -82,18 +82,35 @@ pub(super) fn refuse_overlap(train: &[Arc<Question>], evaluation: &[Arc<Question
     .into())
 }
 
-/// The hashes of the files and templates that `plan` names. Those of the model are the learner's to know.
+/// The hashes of the files and templates that a run of `plan` is made from. Those of the model are the learner's to
+/// know.
 pub fn hashes(plan: &Plan, models: BTreeMap<String, String>) -> Result<Hashes> {
-    let mut files = BTreeMap::new();
     let named = [&plan.questions.train, &plan.questions.exclude, &plan.eval.questions, &plan.sft.files];
-    for written in named.into_iter().flatten() {
+    let engines = [plan.rollout.engine, plan.eval.engine];
+    hashes_of(plan, named.into_iter().flatten(), engines, models)
+}
+
+/// The hashes of what `plan` names for an evaluation; what it names for training is not opened.
+pub fn exam_hashes(plan: &Plan, models: BTreeMap<String, String>) -> Result<Hashes> {
+    hashes_of(plan, plan.eval.questions.iter(), [plan.eval.engine; 2], models)
+}
+
+/// `engines`: the one whose prompt is used, and another that may be simulated.
+fn hashes_of<'a>(
+    plan: &Plan,
+    named: impl Iterator<Item = &'a String>,
+    engines: [EngineName; 2],
+    models: BTreeMap<String, String>,
+) -> Result<Hashes> {
+    let mut files = BTreeMap::new();
+    for written in named {
         files.insert(written.clone(), sha256_of(&path_of(written))?);
     }
     let mut templates = BTreeMap::from([
-        ("prompt".to_owned(), prompt(plan, plan.rollout.engine)?.hash()),
+        ("prompt".to_owned(), prompt(plan, engines[0])?.hash()),
         ("hint".to_owned(), hex(&Sha256::digest(hint(plan)?))),
     ]);
-    if [plan.rollout.engine, plan.eval.engine].contains(&EngineName::Simulated) {
+    if engines.contains(&EngineName::Simulated) {
         templates.insert("simulator".to_owned(), template_hash(&plan.simulator)?);
     }
     Ok(Hashes { files, templates, models })

@@ -190,6 +190,27 @@ fn a_simulator_that_goes_down_breaks_rows_and_then_stops_the_run() {
 }
 
 #[test]
+fn an_evaluation_whose_engine_is_down_fails_and_asks_the_broken_ones_again() {
+    let desk = Desk::new();
+    desk.write("questions.jsonl", questions());
+    let (down, well) = (Simulator::with(Manner::WellUntil(1, Bad::Down)), Simulator::start());
+    let recipe = searching_recipe(&desk, &down, 6);
+    let model = recipe.split('"').nth(1).unwrap().to_owned();
+    desk.write("searching.toml", recipe);
+    desk.write("held-out.jsonl", questions().replace("number", "letter"));
+    let words = ["eval", "--config", "searching.toml", "--model", &model];
+    let words = [words.as_slice(), &["--questions", "held-out.jsonl", "--out", "out"]].concat();
+    let told = desk.fail(&words);
+    for words in ["error: 8 of 8 conversations are broken", "rl.max_broken_share = 0.2", "status 500"] {
+        assert!(told.contains(words), "{told}");
+    }
+    assert_eq!(desk.read("out/rows.jsonl").lines().count(), 8);
+    let urls = format!("simulator.urls=[\"{}\"]", well.url());
+    let table = desk.succeed(&[words.as_slice(), &["--set", &urls]].concat());
+    assert!(table.contains("broken 0"), "{table}");
+}
+
+#[test]
 fn replies_that_are_no_replies_stop_the_run_with_the_reason() {
     for (bad, words) in [(Bad::Garbled, "unexpected"), (Bad::Huge, "bytes")] {
         let (_desk, _simulator, output) = train_against(Manner::WellUntil(1, bad), &[]);

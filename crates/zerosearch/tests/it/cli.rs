@@ -106,6 +106,21 @@ fn a_policy_is_tuned_trained_measured_and_asked() {
     let told = desk.fail(&[eval.as_slice(), &["--noise", "0.5"]].concat());
     assert!(told.contains("eval.noise = 0.0, not 0.5"), "{told}");
 
+    // What the config names for training is not opened.
+    let gone = [
+        "--set",
+        "questions.train=[\"gone.jsonl\"]",
+        "--set",
+        "sft.files=[\"gone.jsonl\"]",
+        "--out",
+        "other",
+    ];
+    let again = ["eval", "--questions", "held-out.jsonl", "--count", "1"];
+    desk.succeed(&[again.as_slice(), common.as_slice(), gone.as_slice()].concat());
+    // A policy does not play its own engine.
+    let told = desk.fail(&[again.as_slice(), &common[..2], &["--out", "own"]].concat());
+    assert!(told.contains("began from random weights") && told.contains("simulator.model=MODEL"), "{told}");
+
     let asked = desk.succeed(&[&["ask", "who?", "--golden-answer", "me"], common.as_slice()].concat());
     assert!(asked.contains("answer"), "{asked}");
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 
 use crate::program::{Desk, SHORT, questions, recipe, stderr};
-use crate::server::Simulator;
+use crate::server::{Bad, Manner, Simulator};
 
 const STEPS: usize = 24;
 
@@ -169,6 +169,12 @@ fn a_run_is_not_resumed_as_another_run() {
     desk.write("run/run.json", record.replace("bigram-f32", "bigram-f64"));
     let told = desk.fail(&["train", "--resume", "run"]);
     assert!(told.contains("numeric path bigram-f64"), "{told}");
+    // A resume that is refused has deleted nothing, though the checkpoint of step 6 is gone.
+    let folder = files(&desk.path("run"));
+    std::fs::rename(desk.path("run/checkpoints/000006"), desk.path("kept")).unwrap();
+    desk.fail(&["train", "--resume", "run"]);
+    std::fs::rename(desk.path("kept"), desk.path("run/checkpoints/000006")).unwrap();
+    assert!(folder == files(&desk.path("run")), "a refused resume changed the folder");
     desk.write("run/run.json", record);
     desk.write("questions.jsonl", questions().replace("number", "letter"));
     let told = desk.fail(&["train", "--resume", "run"]);
@@ -176,10 +182,104 @@ fn a_run_is_not_resumed_as_another_run() {
 }
 
 #[test]
+fn a_run_that_never_did_a_step_leaves_no_replies_behind() {
+    let desk = Desk::new();
+    desk.write("questions.jsonl", questions());
+    desk.write("recipe.toml", recipe(1, SHORT));
+    desk.write("run/run.json", "{}");
+    desk.write("run/replies/000001.jsonl", "{\"request\":\"of another plan\"}\n");
+    desk.succeed(&["train", "recipe.toml", "--run", "run"]);
+    assert!(!desk.path("run/replies").exists());
+}
+
+/// A recipe whose training needs no server; the evaluation after the last of two steps does.
+fn evaluated_recipe(desk: &Desk, simulator: &Simulator) -> String {
+    desk.write("questions.jsonl", questions());
+    desk.write("held-out.jsonl", questions().replace("number", "letter"));
+    let eval = "[eval]\nevery = 2\nengine = \"simulated\"\nquestions = [\"held-out.jsonl\"]\n";
+    searching_recipe(desk, simulator, 2).replace("\"simulated\"", "\"scripted\"") + eval
+}
+
+#[test]
+fn an_evaluation_that_is_interrupted_is_made_when_the_run_is_resumed() {
+    let desk = Desk::new();
+    let (silent, well) = (Simulator::with(Manner::WellUntil(1, Bad::Silent)), Simulator::start());
+    desk.write(
+        "recipe.toml",
+        evaluated_recipe(&desk, &silent).replace("timeout_s = 5.0", "timeout_s = 60.0"),
+    );
+    let mut child = desk.spawn(&["train", "recipe.toml", "--run", "run"]);
+    let patience = Instant::now() + Duration::from_secs(120);
+    while silent.calls() < 2 && child.try_wait().unwrap().is_none() && Instant::now() < patience {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let id = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    // Step 2 is done and saved, and not recorded yet.
+    assert_eq!(metrics(&desk, "run").len(), 1);
+    assert!(desk.path("run/checkpoints/000002").is_dir() && desk.path("run/unfinished.json").exists());
+
+    let urls = format!("simulator.urls=[\"{}\"]", well.url());
+    desk.succeed(&["train", "--resume", "run", "--set", &urls]);
+    let rows = metrics(&desk, "run");
+    assert_eq!(rows.len(), 2);
+    assert!(rows[1]["val/broken"] == 0.0 && rows[1].contains_key("val/mean/f1"), "{rows:?}");
+    assert!(rows[1]["reward/mean"].is_number());
+    let lines = desk.read("run/checkpoints.jsonl");
+    assert!(lines.lines().count() == 1 && lines.contains("\"best\":true"), "{lines}");
+    assert!(!desk.path("run/unfinished.json").exists());
+    assert!(desk.read("run/run.json").contains("\"state\": \"finished\""));
+}
+
+#[test]
+fn an_evaluation_that_breaks_gives_no_score_and_no_best_checkpoint() {
+    let desk = Desk::new();
+    let simulator = Simulator::with(Manner::WellUntil(1, Bad::Down));
+    desk.write("recipe.toml", evaluated_recipe(&desk, &simulator));
+    let output = desk.run(&["train", "recipe.toml", "--run", "run"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("this evaluation gives no score: "), "{}", stderr(&output));
+    let row = &metrics(&desk, "run")[1];
+    assert!(row["val/broken"].as_f64().unwrap() > 1.0 && !row.contains_key("val/mean/f1"), "{row:?}");
+    let lines = desk.read("run/checkpoints.jsonl");
+    assert!(lines.contains("\"score\":null,\"best\":false"), "{lines}");
+}
+
+#[test]
+fn a_run_that_its_simulator_broke_goes_on_and_repeats_what_stood() {
+    let desk = Desk::new();
+    desk.write("questions.jsonl", questions());
+    // Well for the check and the first step and a half.
+    let simulator = Simulator::with(Manner::WellUntil(25, Bad::Down));
+    desk.write("recipe.toml", searching_recipe(&desk, &simulator, 6));
+    let told = desk.fail(&["train", "recipe.toml", "--run", "run"]);
+    assert!(told.contains("conversations of this step are broken"), "{told}");
+    let done = metrics(&desk, "run").len();
+    assert!((1..5).contains(&done), "{done}");
+    // Saved though no save was due, and nothing of the refused step is kept.
+    assert!(desk.path(&format!("run/checkpoints/{done:06}")).is_dir());
+    assert!(!desk.path(&format!("run/replies/{:06}.jsonl", done + 1)).exists());
+
+    // With all rows allowed to break it goes on, and failures that stood come again: nobody is asked twice.
+    let resume = |simulator: &Simulator| {
+        let urls = format!("simulator.urls=[\"{}\"]", simulator.url());
+        desk.succeed(&["train", "--resume", "run", "--set", "rl.max_broken_share=1", "--set", &urls]);
+        metrics(&desk, "run")
+    };
+    let before = resume(&Simulator::with(Manner::WellUntil(1, Bad::Down)));
+    assert!(before.len() == 6 && before[5]["endings/broken"].as_f64().unwrap() > 8.0, "{before:?}");
+    std::fs::remove_dir_all(desk.path("run/checkpoints/000006")).unwrap();
+    let well = Simulator::start();
+    assert_eq!(resume(&well), before);
+    assert_eq!(well.calls(), 1, "only the call that sees whether the server is there");
+}
+
+#[test]
 fn a_run_is_left_when_its_minutes_are_over() {
     let desk = Desk::new();
     desk.write("questions.jsonl", questions());
-    desk.write("recipe.toml", recipe(100_000, SHORT));
+    desk.write("recipe.toml", recipe(5_000, SHORT));
     let output = desk.run(&["train", "recipe.toml", "--run", "run", "--minutes", "0.01"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(stderr(&output).contains("the 0.01 minutes of `--minutes` are over: stopped after step"));
@@ -194,7 +294,7 @@ fn a_run_is_left_when_its_minutes_are_over() {
 fn ctrl_c_saves_and_says_how_to_go_on() {
     let desk = Desk::new();
     desk.write("questions.jsonl", questions());
-    desk.write("recipe.toml", recipe(100_000, SHORT));
+    desk.write("recipe.toml", recipe(5_000, SHORT));
     let child = desk
         .command(&["train", "recipe.toml", "--run", "run"])
         .stdout(std::process::Stdio::null())

@@ -30,6 +30,8 @@ pub(crate) enum Bad {
     Garbled,
     /// A reply of ten megabytes.
     Huge,
+    /// No reply for a minute.
+    Silent,
 }
 
 /// A server on a free port of this machine, running as long as this lives.
@@ -51,7 +53,12 @@ impl Simulator {
         let counter = Arc::clone(&calls);
         let reply = move |_: Bytes| {
             let call = counter.fetch_add(1, Ordering::SeqCst);
-            async move { answer(manner, call) }
+            async move {
+                if matches!(manner, Manner::WellUntil(well, Bad::Silent) if call >= well) {
+                    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+                }
+                answer(manner, call)
+            }
         };
         let app = Router::new()
             .route("/v1/models", get(|| async { axum::Json(json!({"data": [{"id": "sim"}]})) }))
@@ -80,7 +87,7 @@ fn answer(manner: Manner, call: u64) -> Response {
     match manner {
         Manner::Well => documents("this is document"),
         Manner::WellUntil(calls, _) if call < calls => documents("this is document"),
-        Manner::WellUntil(_, Bad::Down) => {
+        Manner::WellUntil(_, Bad::Down | Bad::Silent) => {
             (StatusCode::INTERNAL_SERVER_ERROR, "out of memory").into_response()
         }
         Manner::WellUntil(_, Bad::Garbled) => "<html>not what you asked for</html>".into_response(),
