@@ -37,8 +37,8 @@ pub type Result<T, E = LearnerError> = std::result::Result<T, E>;
 
 /// What every learner can do.
 ///
-/// Calls that change weights or gradients (`accumulate`, `step`, `load`) are carried out one after another in the
-/// order in which they were made.
+/// Calls are carried out one after another, in the order in which their futures are first polled: to have them in an
+/// order, await each, or poll them together in that order.
 pub trait Learner: Send + Sync {
     /// What this learner can honour. A plan that asks for more is refused before it starts.
     fn capabilities(&self) -> Capabilities;

@@ -1,5 +1,8 @@
 //! The learner that runs in this process.
 
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,7 +15,7 @@ use crate::kernels::RotaryTable;
 use crate::model::config::ModelConfig;
 use crate::model::{Layout, Machine, Network, Transposed, rotary_frequencies};
 use crate::options::LearnerOptions;
-use crate::policy::{LocalPolicy, bounded, check_row, check_temperature};
+use crate::policy::{LocalPolicy, bounded, check_row, check_temperature, serving_bytes};
 use crate::state::{State, read_weights};
 use crate::update::Update;
 use crate::weights::{Checkpoint, Dtype, Origin, export, refuse_if_too_large};
@@ -32,6 +35,8 @@ struct Inner {
     text: Arc<Text>,
     options: LearnerOptions,
     training: Mutex<Training>,
+    /// Held by the call that is carried out; the others wait in the order in which they came.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 struct Training {
@@ -42,27 +47,33 @@ struct Training {
 }
 
 impl LocalLearner {
-    /// Reads a checkpoint's weights. Refused before anything is read when training them would not fit this machine.
+    /// Reads a checkpoint's weights. Refused before anything is read when training them would not fit this machine, when
+    /// the cache has no room for one row, or when the machine lacks the instruction set.
     pub fn open(checkpoint: &Checkpoint, options: LearnerOptions) -> Result<Self> {
-        let config = bounded(checkpoint, &options.policy);
+        let config = bounded(checkpoint, &options.policy)?;
         refuse_if_too_large(
             &format!("training {}", checkpoint.path().display()),
             Self::memory(&config, &options) as u64,
         )?;
         let layout = Layout::new(&config);
-        let state = State::new(read_weights(checkpoint, &layout)?);
+        let state = State::new(read_weights(checkpoint, &layout, &(0..layout.total()))?);
         let rotary = Arc::new(RotaryTable::new(&rotary_frequencies(&config), config.context_length));
         let training = Mutex::new(Training { state, network: None, transposed: None });
         let machine = options.policy.machine();
         let (origin, text) = (checkpoint.origin(), Arc::clone(&checkpoint.text));
-        let inner = Inner { config, layout, machine, rotary, origin, text, options, training };
+        let turn = Arc::default();
+        let inner = Inner { config, layout, machine, rotary, origin, text, options, training, turn };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Bytes that training a model takes, keys and values of rollouts not counted: weights, gradients and two moments in
-    /// f32, the matrices packed in both orientations, and activations.
+    /// Bytes that training a model takes: weights, gradients and two moments in f32, the matrices packed in both
+    /// orientations, activations, and what its policy takes beside the weights.
     pub fn memory(config: &ModelConfig, options: &LearnerOptions) -> usize {
-        config.parameters() * (16 + 2 * options.policy.arithmetic.bytes()) + options.activation_bytes
+        config
+            .parameters()
+            .saturating_mul(16 + 2 * options.policy.arithmetic.bytes())
+            .saturating_add(options.activation_bytes)
+            .saturating_add(serving_bytes(config, &options.policy))
     }
 
     /// The tokenizer that its tokens belong to.
@@ -79,19 +90,23 @@ impl LocalLearner {
 
     /// Writes a Hugging Face directory with the weights as they are now.
     pub fn export_as(&self, directory: &Path, dtype: Dtype) -> Result<()> {
-        self.inner.export(directory, dtype)
+        self.inner.export(&self.inner.training(), directory, dtype)
     }
 
-    /// Runs `work` on a thread that may block.
+    /// Runs `work` on a thread that may block, after the calls that came before.
     fn blocking<'a, T: Send + 'static>(
         &self,
         work: impl FnOnce(&Inner) -> Result<T> + Send + 'static,
     ) -> Boxed<'a, Result<T>> {
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {
-            tokio::task::spawn_blocking(move || work(&inner))
-                .await
-                .map_err(|gone| LearnerError::Stopped(gone.to_string()))?
+            let turn = Arc::clone(&inner.turn).lock_owned().await;
+            let work = move || {
+                let _turn = turn;
+                work(&inner)
+            };
+            let done = tokio::task::spawn_blocking(work).await;
+            done.map_err(|gone| LearnerError::Stopped(gone.to_string()))?
         })
     }
 }
@@ -103,8 +118,12 @@ impl Inner {
 
     fn network(&self, training: &mut Training) -> Arc<Network> {
         let pack = || {
+            let read = |place: &Range<usize>| {
+                Ok::<_, Infallible>(Cow::Borrowed(&training.state.weights[place.clone()]))
+            };
             let rotary = Arc::clone(&self.rotary);
-            Arc::new(Network::new(&self.config, &self.layout, &training.state.weights, &self.machine, rotary))
+            let Ok(network) = Network::new((&self.config, &self.layout), read, &self.machine, rotary);
+            Arc::new(network)
         };
         Arc::clone(training.network.get_or_insert_with(pack))
     }
@@ -150,12 +169,11 @@ impl Inner {
         Ok(())
     }
 
-    fn export(&self, directory: &Path, dtype: Dtype) -> Result<()> {
-        let training = self.training();
+    fn export(&self, training: &Training, directory: &Path, dtype: Dtype) -> Result<()> {
         let weights = |name: &str| {
             let tensor = self.layout.tensors.iter().find(|tensor| tensor.name == name);
             let tensor = tensor.ok_or_else(|| LearnerError::Unsupported(format!("no parameter `{name}`")))?;
-            Ok(std::borrow::Cow::Borrowed(&training.state.weights[tensor.place.clone()]))
+            Ok(Cow::Borrowed(&training.state.weights[tensor.place.clone()]))
         };
         export(directory, &self.origin, dtype, &weights)
     }
@@ -202,8 +220,9 @@ impl Learner for LocalLearner {
     fn save<'a>(&'a self, directory: &'a Path) -> Boxed<'a, Result<()>> {
         let directory = directory.to_owned();
         self.blocking(move |inner| {
-            inner.export(&directory, Dtype::Bf16)?;
-            inner.training().state.save(&directory)
+            let training = inner.training();
+            inner.export(&training, &directory, Dtype::Bf16)?;
+            training.state.save(&directory)
         })
     }
 
@@ -214,9 +233,11 @@ impl Learner for LocalLearner {
 
     fn export<'a>(&'a self, directory: &'a Path) -> Boxed<'a, Result<()>> {
         let directory = directory.to_owned();
-        self.blocking(move |inner| inner.export(&directory, Dtype::Bf16))
+        self.blocking(move |inner| inner.export(&inner.training(), &directory, Dtype::Bf16))
     }
 }
 
+#[cfg(test)]
+mod refusals;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use zerosearch_learner::{LearnerError, Result};
+
 use crate::kernels::{Arithmetic, Isa, Threads};
 use crate::model::Machine;
 
@@ -16,10 +18,10 @@ pub struct PolicyOptions {
     pub threads: Arc<Threads>,
     /// The instruction set; the fastest of this machine by default.
     pub isa: Isa,
-    /// Rows longer than this are refused even if the model could read them; 0 for the model's own limit. Bounds the
-    /// memory for keys and values of one row.
+    /// Rows longer than this are refused even if the model could read them. A model is not opened when the cache has no
+    /// room for one such row; 0 for the model's own limit, or what the cache has room for if that is less.
     pub context_length: usize,
-    /// Memory for keys and values of all rows together, in bytes.
+    /// Memory that keys and values of all rows together may take, in bytes.
     pub cache_bytes: usize,
 }
 
@@ -33,6 +35,18 @@ impl PolicyOptions {
             context_length: 0,
             cache_bytes: 4 * GIB,
         }
+    }
+
+    /// Refuses an instruction set that this machine does not have.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.isa.available() {
+            return Ok(());
+        }
+        Err(LearnerError::Unsupported(format!(
+            "this machine does not have the instructions of `{}`; the fastest that it has are those of `{}`",
+            self.isa,
+            Isa::detect()
+        )))
     }
 
     pub(crate) fn machine(&self) -> Machine {

@@ -1,12 +1,14 @@
 //! One version of the weights, frozen: samples and scores.
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use zerosearch_learner::text::Text;
 use zerosearch_learner::{Boxed, LearnerError, Policy, Result, Sample, SamplingRequest, TokenId};
 
 use crate::kernels::RotaryTable;
-use crate::model::{Layout, Network, Target, rotary_frequencies};
+use crate::model::config::ModelConfig;
+use crate::model::{LOGITS_AT_ONCE, Layout, Network, Target, rotary_frequencies};
 use crate::options::PolicyOptions;
 use crate::sampler::Sampler;
 use crate::state::read_weights;
@@ -25,21 +27,36 @@ pub struct LocalPolicy {
 }
 
 impl LocalPolicy {
-    /// Reads a checkpoint's weights. Refused before anything is read when they would not fit this machine.
+    /// Reads a checkpoint's weights, one matrix after another. Refused before anything is read when they would not fit this
+    /// machine, when the cache has no room for one row, or when the machine lacks the instruction set.
     pub fn open(checkpoint: &Checkpoint, options: PolicyOptions) -> Result<Self> {
-        let config = bounded(checkpoint, &options);
-        // The numbers as read, and packed once more.
-        let bytes = config.parameters() * (4 + options.arithmetic.bytes());
-        refuse_if_too_large(&format!("the model {}", checkpoint.path().display()), bytes as u64)?;
+        let config = bounded(checkpoint, &options)?;
+        refuse_if_too_large(
+            &format!("the model {}", checkpoint.path().display()),
+            Self::memory(&config, &options) as u64,
+        )?;
         let layout = Layout::new(&config);
-        let weights = read_weights(checkpoint, &layout)?;
         let rotary = Arc::new(RotaryTable::new(&rotary_frequencies(&config), config.context_length));
-        let network = Network::new(&config, &layout, &weights, &options.machine(), rotary);
+        let read = |place: &_| read_weights(checkpoint, &layout, place).map(Cow::Owned);
+        let network = Network::new((&config, &layout), read, &options.machine(), rotary)?;
         Ok(Self::new(Arc::new(network), Arc::clone(&checkpoint.text), options))
     }
 
     pub(crate) fn new(network: Arc<Network>, text: Arc<Text>, options: PolicyOptions) -> Self {
         Self { network, text, options, sampler: OnceLock::new() }
+    }
+
+    /// Bytes that sampling and scoring take: packed weights, the largest matrix as it is read, and what
+    /// a full cache, the logits and the rotary table take.
+    pub fn memory(config: &ModelConfig, options: &PolicyOptions) -> usize {
+        let widest = config.vocabulary.max(config.mlp_width.saturating_mul(2));
+        // Twice in f32: as read, and beside the others of its group.
+        let reading = widest.saturating_mul(config.width).saturating_mul(8);
+        config
+            .parameters()
+            .saturating_mul(options.arithmetic.bytes())
+            .saturating_add(reading)
+            .saturating_add(serving_bytes(config, options))
     }
 
     /// The tokenizer that its tokens belong to.
@@ -59,13 +76,40 @@ impl LocalPolicy {
     }
 }
 
-/// The checkpoint's dimensions, with the context that was asked for if that is shorter.
-pub(crate) fn bounded(checkpoint: &Checkpoint, options: &PolicyOptions) -> crate::ModelConfig {
+/// The checkpoint's dimensions, with the context that was asked for or that the cache has room for if that is shorter.
+pub(crate) fn bounded(checkpoint: &Checkpoint, options: &PolicyOptions) -> Result<ModelConfig> {
+    options.check()?;
     let mut config = checkpoint.config.clone();
     if options.context_length > 0 {
         config.context_length = config.context_length.min(options.context_length);
     }
-    config
+    let room = Sampler::room(&config, options.arithmetic, options.cache_bytes);
+    if room > 0 && options.context_length == 0 {
+        config.context_length = config.context_length.min(room);
+    }
+    if config.context_length <= room {
+        return Ok(config);
+    }
+    let needed = config.context_length.saturating_mul(Sampler::bytes_per_token(&config, options.arithmetic));
+    let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
+    Err(LearnerError::Unsupported(format!(
+        "keys and values of one row of {} tokens of {} take {:.1} MiB, the cache may take {:.1} MiB: allow it more, or \
+         shorten the context",
+        config.context_length,
+        checkpoint.path().display(),
+        mib(needed),
+        mib(options.cache_bytes)
+    )))
+}
+
+/// Bytes that serving takes beside the weights: a full cache of keys and values, logits (in f32, and once more in bf16 for
+/// their gradient), and the rotary table.
+pub(crate) fn serving_bytes(config: &ModelConfig, options: &PolicyOptions) -> usize {
+    let room = Sampler::room(config, options.arithmetic, options.cache_bytes);
+    let cache = room.saturating_mul(Sampler::bytes_per_token(config, options.arithmetic));
+    let logits = config.vocabulary.saturating_mul(6 * LOGITS_AT_ONCE);
+    let rotary = config.context_length.saturating_mul(config.head_width).saturating_mul(4);
+    cache.saturating_add(logits).saturating_add(rotary)
 }
 
 impl Policy for LocalPolicy {
@@ -87,7 +131,10 @@ impl Policy for LocalPolicy {
             rows.iter().try_for_each(|row| check_row(&self.network, row))?;
             let (network, rows) = (Arc::clone(&self.network), rows.to_vec());
             let work = move || score(&network, &rows, temperature);
-            tokio::task::spawn_blocking(work).await.map_err(|gone| LearnerError::Stopped(gone.to_string()))
+            let scores = tokio::task::spawn_blocking(work).await;
+            let scores = scores.map_err(|gone| LearnerError::Stopped(gone.to_string()))?;
+            scores.iter().enumerate().try_for_each(|(row, scores)| check_scores(row, scores))?;
+            Ok(scores)
         })
     }
 
@@ -135,6 +182,14 @@ fn score_together(network: &Network, rows: &[Vec<TokenId>], temperature: f32) ->
             row.first().map(|_| 0.0).into_iter().chain(rest).collect()
         })
         .collect()
+}
+
+fn check_scores(row: usize, scores: &[f32]) -> Result<()> {
+    let Some(at) = scores.iter().position(|score| !score.is_finite()) else { return Ok(()) };
+    Err(LearnerError::NotFinite(format!(
+        "token {at} of row {row} has the log-probability {}: the model's numbers have left the finite range",
+        scores[at]
+    )))
 }
 
 fn check_request(network: &Network, request: &SamplingRequest) -> Result<()> {

@@ -1,5 +1,6 @@
 //! A learner's state: one flat vector each of weights, gradients and moments.
 
+use std::ops::Range;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -7,7 +8,7 @@ use zerosearch_learner::{Adam, LearnerError, Result, StepReport};
 
 use crate::kernels::{AdamwTerms, adamw};
 use crate::model::{Layout, Machine};
-use crate::weights::Checkpoint;
+use crate::weights::{Checkpoint, Map};
 
 /// The file that holds it inside a checkpoint.
 const FILE: &str = "learner.safetensors";
@@ -24,10 +25,15 @@ pub(crate) struct State {
     steps: u64,
 }
 
-/// Reads all weights of a checkpoint, laid out by `layout`.
-pub(crate) fn read_weights(checkpoint: &Checkpoint, layout: &Layout) -> Result<Vec<f32>> {
-    let mut weights = Vec::with_capacity(layout.total());
-    for tensor in &layout.tensors {
+/// Reads the weights of a checkpoint that lie in `place` by `layout`.
+pub(crate) fn read_weights(
+    checkpoint: &Checkpoint,
+    layout: &Layout,
+    place: &Range<usize>,
+) -> Result<Vec<f32>> {
+    let mut weights = Vec::with_capacity(place.len());
+    let inside = |it: &Range<usize>| it.start >= place.start && it.end <= place.end;
+    for tensor in layout.tensors.iter().filter(|tensor| inside(&tensor.place)) {
         weights.extend(checkpoint.tensor(&tensor.name)?);
     }
     Ok(weights)
@@ -112,30 +118,38 @@ impl State {
         file.sync_all().map_err(|source| LearnerError::io(&path, source))
     }
 
-    /// Takes up what [`State::save`] wrote.
+    /// Takes up what [`State::save`] wrote; nothing changes when it cannot be used.
     pub(crate) fn load(&mut self, directory: &Path) -> Result<()> {
         let path = directory.join(FILE);
-        let bytes = std::fs::read(&path).map_err(|source| LearnerError::io(&path, source))?;
+        let bytes = Map::open(&path)?;
         let broken = |problem: String| LearnerError::bad_model(&path, problem);
         let file =
             SafeTensors::deserialize(&bytes).map_err(|problem| broken(format!("is damaged: {problem}")))?;
         let total = self.weights.len();
-        let read = |name: &str| -> Result<Vec<f32>> {
+        let find = |name: &str| {
             let view = file.tensor(name).map_err(|problem| broken(problem.to_string()))?;
             if view.dtype() != Dtype::F32 || view.shape() != [total] {
                 return Err(broken(format!("`{name}` does not belong to a model of {total} parameters")));
             }
-            Ok(bytemuck::pod_collect_to_vec(view.data()))
+            Ok(view)
         };
-        let (weights, first, second) = (read("weights")?, read("first_moment")?, read("second_moment")?);
+        let (weights, first, second) = (find("weights")?, find("first_moment")?, find("second_moment")?);
         let steps = file.tensor("steps").map_err(|problem| broken(problem.to_string()))?;
         let steps: [u8; 8] =
             steps.data().try_into().map_err(|_| broken("`steps` is not one number of 64 bits".into()))?;
-        (self.weights, self.first_moment, self.second_moment) = (weights, first, second);
-        self.steps = u64::from_le_bytes(steps);
         self.forget_gradients();
+        copy(&weights, &mut self.weights);
+        copy(&first, &mut self.first_moment);
+        copy(&second, &mut self.second_moment);
+        self.steps = u64::from_le_bytes(steps);
         Ok(())
     }
+}
+
+/// Copies numbers to where there is room for as many.
+fn copy(from: &TensorView<'_>, to: &mut [f32]) {
+    let from = from.data().as_chunks().0;
+    to.iter_mut().zip(from).for_each(|(to, &bytes)| *to = f32::from_le_bytes(bytes));
 }
 
 fn view<'a>(numbers: &'a [f32], directory: &Path) -> Result<TensorView<'a>> {

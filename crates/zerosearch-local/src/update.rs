@@ -51,7 +51,7 @@ impl Update<'_> {
             note(&mut report, loss, (row, at), (weight, token, prediction));
             let scale = weight / loss.normalizer;
             let slope = (token.slope * scale) as f32;
-            if !slope.is_finite() && broken.is_none() {
+            if !(slope.is_finite() && token.value.is_finite()) && broken.is_none() {
                 broken = Some((row, at, prediction.logprob));
             }
             (slope, (-f64::from(loss.entropy_bonus) * scale) as f32)

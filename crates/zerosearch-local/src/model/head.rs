@@ -4,7 +4,7 @@ use super::{Machine, Network};
 use crate::kernels::{LogSoftmax, Panels, RowGradient, log_softmax_rows, logits_gradient, rms_norm_backward};
 
 /// Positions whose logits are in memory together.
-const POSITIONS: usize = 256;
+pub(crate) const LOGITS_AT_ONCE: usize = 256;
 
 /// A token whose log-probability is wanted.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +54,7 @@ impl Network {
         temperature: f32,
     ) -> Vec<Predictions> {
         let mut out = Vec::with_capacity(targets.len());
-        for targets in targets.chunks(POSITIONS) {
+        for targets in targets.chunks(LOGITS_AT_ONCE) {
             let (_, normalised) = self.head_input(stream, targets.iter().map(|target| target.from));
             let logits = self.machine.product(&normalised, self.head_panels());
             let (_, predictions) = predict(&self.machine, &logits, targets, temperature);
@@ -73,13 +73,13 @@ impl Network {
         gradients: &mut HeadGradients<'_>,
     ) -> Vec<Predictions> {
         let mut out = Vec::with_capacity(targets.len());
-        for (chunk, targets) in targets.chunks(POSITIONS).enumerate() {
+        for (chunk, targets) in targets.chunks(LOGITS_AT_ONCE).enumerate() {
             let (rows, normalised) = self.head_input(stream, targets.iter().map(|target| target.from));
             let mut logits = self.machine.product(&normalised, self.head_panels());
             let (sums, predictions) = predict(&self.machine, &logits, targets, temperature);
             let row_gradients: Vec<(LogSoftmax, RowGradient)> = (0..targets.len())
                 .map(|index| {
-                    let (logprob, entropy) = slopes(chunk * POSITIONS + index, predictions[index]);
+                    let (logprob, entropy) = slopes(chunk * LOGITS_AT_ONCE + index, predictions[index]);
                     let target = targets[index].token as usize;
                     (sums[index], RowGradient { target, logprob, entropy })
                 })

@@ -14,7 +14,7 @@ mod network;
 
 pub(crate) use backward::{Pass, Transposed};
 pub(crate) use forward::{Batch, Recording};
-pub(crate) use head::{Predictions, Target};
+pub(crate) use head::{LOGITS_AT_ONCE, Predictions, Target};
 pub(crate) use layout::Layout;
 pub(crate) use machine::Machine;
 pub(crate) use network::{Network, rotary_frequencies};

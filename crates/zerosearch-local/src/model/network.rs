@@ -1,8 +1,11 @@
 //! One version of a model's weights, packed for the kernels. It never changes.
 
+use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::config::ModelConfig;
+use super::layout::LayerLayout;
 use super::{Layout, Machine};
 use crate::kernels::{AttentionShape, Panels, RotaryTable};
 
@@ -32,43 +35,43 @@ pub(super) struct Layer {
 }
 
 impl Network {
-    /// Packs `weights`, laid out by `layout`.
-    pub(crate) fn new(
-        config: &ModelConfig,
-        layout: &Layout,
-        weights: &[f32],
+    /// Packs the weights that `read` gives for the places of `layout`; of these it holds one at a time.
+    ///
+    /// # Errors
+    /// What `read` fails with.
+    pub(crate) fn new<'a, E>(
+        (config, layout): (&ModelConfig, &Layout),
+        read: impl Fn(&Range<usize>) -> Result<Cow<'a, [f32]>, E>,
         machine: &Machine,
         rotary: Arc<RotaryTable>,
-    ) -> Self {
-        let matrix = |place: &std::ops::Range<usize>, inner: usize| {
-            Panels::of_rows(machine.arithmetic, &weights[place.clone()], inner, machine.kernels())
+    ) -> Result<Self, E> {
+        let matrix = |place: &Range<usize>, inner: usize| {
+            Ok(Panels::of_rows(machine.arithmetic, &read(place)?, inner, machine.kernels()))
         };
-        let vector = |place: &std::ops::Range<usize>| weights[place.clone()].to_vec();
+        let vector = |place: &Range<usize>| Ok(read(place)?.into_owned());
         let width = config.width;
-        let layers = layout
-            .layers
-            .iter()
-            .map(|layer| Layer {
-                input_norm: vector(&layer.input_norm),
-                fused: matrix(&layer.fused, width),
-                fused_bias: vector(&layer.fused_bias),
-                query_norm: vector(&layer.query_norm),
-                key_norm: vector(&layer.key_norm),
-                output: matrix(&layer.output, config.heads * config.head_width),
-                middle_norm: vector(&layer.middle_norm),
-                gate_up: matrix(&layer.gate_up, width),
-                down: matrix(&layer.down, config.mlp_width),
+        let layer = |layer: &LayerLayout| {
+            Ok(Layer {
+                input_norm: vector(&layer.input_norm)?,
+                fused: matrix(&layer.fused, width)?,
+                fused_bias: vector(&layer.fused_bias)?,
+                query_norm: vector(&layer.query_norm)?,
+                key_norm: vector(&layer.key_norm)?,
+                output: matrix(&layer.output, config.heads * config.head_width)?,
+                middle_norm: vector(&layer.middle_norm)?,
+                gate_up: matrix(&layer.gate_up, width)?,
+                down: matrix(&layer.down, config.mlp_width)?,
             })
-            .collect();
-        Self {
+        };
+        Ok(Self {
             config: config.clone(),
             machine: machine.clone(),
             rotary,
-            embedding: matrix(&layout.embedding, width),
-            layers,
-            norm: vector(&layout.norm),
-            head: (!config.tied_head).then(|| matrix(&layout.head, width)),
-        }
+            embedding: matrix(&layout.embedding, width)?,
+            layers: layout.layers.iter().map(layer).collect::<Result<_, E>>()?,
+            norm: vector(&layout.norm)?,
+            head: (!config.tied_head).then(|| matrix(&layout.head, width)).transpose()?,
+        })
     }
 
     /// The heads of its attention.

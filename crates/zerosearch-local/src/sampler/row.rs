@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 use zerosearch_learner::text::Text;
-use zerosearch_learner::{Result, Sample, SamplingRequest, StopReason, TokenId};
+use zerosearch_learner::{LearnerError, Result, Sample, SamplingRequest, StopReason, TokenId};
 
 use super::cache::{Cache, START};
 use super::stop::StopMatcher;
@@ -24,6 +24,8 @@ pub(super) struct Row {
     pub(super) blocks: Vec<u32>,
     /// Where its last token lies in the forward pass that is being put together, if it takes part.
     pub(super) end: Option<usize>,
+    /// Why it leaves without a sample.
+    failure: Option<LearnerError>,
     /// Blocks that the row may come to need in all.
     pub(super) reserved: usize,
     sample: Sample,
@@ -46,6 +48,7 @@ impl Row {
             tokens: prompt.clone(),
             computed: blocks.len() * BLOCK,
             end: None,
+            failure: None,
             reserved: Self::blocks_needed(&call.request),
             sample: Sample::default(),
             stop: StopMatcher::new(&call.request.stop_strings),
@@ -84,7 +87,7 @@ impl Row {
         self.sample.tokens.len()
     }
 
-    /// Appends the next token; says whether it was the last.
+    /// Appends the next token; says whether it was the last. A log-probability that is not finite ends the row with an error.
     pub(super) fn append(
         &mut self,
         token: TokenId,
@@ -92,6 +95,15 @@ impl Row {
         text: &Text,
         context_length: usize,
     ) -> bool {
+        if !logprob.is_finite() {
+            self.failure = Some(LearnerError::NotFinite(format!(
+                "token {} of the reply to a prompt of {} tokens has the log-probability {logprob}: the model's numbers have \
+                 left the finite range",
+                self.written(),
+                self.call.request.prompt.len()
+            )));
+            return true;
+        }
         self.tokens.push(token);
         self.sample.tokens.push(token);
         self.sample.logprobs.push(logprob);
@@ -115,6 +127,6 @@ impl Row {
     pub(super) fn finish(self, cache: &mut Cache) {
         cache.release(&self.blocks);
         // Nobody waits any more if the caller was dropped; the reply is then of no use.
-        let _ = self.call.reply.send(Ok(self.sample));
+        let _ = self.call.reply.send(self.failure.map_or(Ok(self.sample), Err));
     }
 }

@@ -11,11 +11,15 @@ use zerosearch_learner::{LearnerError, Result, Sample, SamplingRequest, TokenId}
 use super::cache::Cache;
 use super::pick::{inverse_temperature, pick};
 use super::row::{Call, Row};
-use crate::kernels::{BLOCK, KeyValueBlocks, LogSoftmax, log_softmax_rows};
+use crate::kernels::{Arithmetic, BLOCK, KeyValueBlocks, LogSoftmax, log_softmax_rows};
+use crate::model::config::ModelConfig;
 use crate::model::{Batch, Network};
 
 /// Rows in one forward pass at most.
 const ROWS: usize = 256;
+/// A cache is no larger than for so many rows of full length: twice what runs together, so that a conversation finds its
+/// beginning again after its neighbours had their turn.
+const REMEMBERED_ROWS: usize = 2 * ROWS;
 /// Tokens in one forward pass at most, unless more rows than this are decoding.
 const TOKENS: usize = 1024;
 
@@ -26,12 +30,20 @@ pub(crate) struct Sampler {
 }
 
 impl Sampler {
-    /// Starts a scheduler whose cache takes at most `cache_bytes`, and room for one full context at least.
+    /// How many tokens a cache of at most `cache_bytes` holds for this model.
+    pub(crate) fn room(config: &ModelConfig, arithmetic: Arithmetic, cache_bytes: usize) -> usize {
+        capacity(config, &blocks_of(config, arithmetic), cache_bytes).saturating_mul(BLOCK)
+    }
+
+    /// Bytes of keys and values of one token.
+    pub(crate) fn bytes_per_token(config: &ModelConfig, arithmetic: Arithmetic) -> usize {
+        blocks_of(config, arithmetic).block_bytes() / BLOCK
+    }
+
+    /// Starts a scheduler whose cache takes at most `cache_bytes`.
     pub(crate) fn start(network: Arc<Network>, text: Arc<Text>, cache_bytes: usize) -> Self {
-        let config = &network.config;
-        let dimensions = [config.layers, config.kv_heads, config.head_width];
-        let blocks = KeyValueBlocks::new(network.machine.arithmetic, dimensions);
-        let capacity = (cache_bytes / blocks.block_bytes()).max(config.context_length.div_ceil(BLOCK));
+        let blocks = blocks_of(&network.config, network.machine.arithmetic);
+        let capacity = capacity(&network.config, &blocks, cache_bytes);
         let (calls, incoming) = channel();
         let scheduler = Scheduler {
             network,
@@ -59,6 +71,15 @@ impl Sampler {
         self.calls.send(Call { request, reply }).map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
+}
+
+fn blocks_of(config: &ModelConfig, arithmetic: Arithmetic) -> KeyValueBlocks {
+    KeyValueBlocks::new(arithmetic, [config.layers, config.kv_heads, config.head_width])
+}
+
+fn capacity(config: &ModelConfig, blocks: &KeyValueBlocks, cache_bytes: usize) -> usize {
+    let useful = config.context_length.div_ceil(BLOCK).saturating_mul(REMEMBERED_ROWS);
+    (cache_bytes / blocks.block_bytes()).min(useful)
 }
 
 struct Scheduler {

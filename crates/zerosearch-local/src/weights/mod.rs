@@ -20,4 +20,5 @@ mod safetensors;
 pub use checkpoint::{Checkpoint, Origin};
 pub use export::{Dtype, Tensors, export};
 pub use hub::Hub;
+pub(crate) use map::Map;
 pub use memory::refuse_if_too_large;
