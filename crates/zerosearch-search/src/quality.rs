@@ -44,7 +44,7 @@ pub struct Tally {
     pub neutralised: usize,
     /// Tries of the writer beyond the first.
     pub retries: usize,
-    /// Replies that were thrown away and written again, because they held no usable document.
+    /// Replies that were written again, because they held fewer usable documents than were wanted.
     pub rewritten: usize,
     /// Queries that were longer than a simulator's prompt takes, cut.
     pub queries_cut: usize,

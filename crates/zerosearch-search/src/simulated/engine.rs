@@ -38,6 +38,13 @@ pub(super) struct Order<'a> {
     pub(super) labels: Vec<Label>,
 }
 
+impl Order<'_> {
+    /// How many documents with `label` are wanted.
+    pub(super) fn count(&self, label: Label) -> usize {
+        self.labels.iter().filter(|it| **it == label).count()
+    }
+}
+
 impl SimulatedEngine {
     /// An engine that writes with `writer` and reports to `quality`. Refused with settings out of range, a template
     /// that does not render, and forced structure over a writer that cannot continue a reply.

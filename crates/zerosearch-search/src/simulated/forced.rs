@@ -3,47 +3,70 @@
 use super::engine::{Order, SimulatedEngine};
 use super::harvest::Harvest;
 use super::reply::Draft;
-use crate::{Document, SearchError, WriteRequest};
+use crate::{Document, Label, SearchError, WriteRequest};
 
-/// Writes the documents of `order` one after the other. Each is written to the prompt of its own label and sees the
-/// ones kept before it; one that comes out empty or repeated is written again while the call's rewrites last, then
-/// left out.
+/// Writes the documents of `order` one after the other, in its places. Each is written to the prompt of its own label
+/// and sees the ones of that label kept before it, and no others: a useful document holds an answer, which a noisy one
+/// must not be shown. One that comes out empty or repeated is written again while the call's rewrites last, then left
+/// out.
 pub(super) async fn write(
     engine: &SimulatedEngine,
     order: &Order<'_>,
     harvest: &mut Harvest,
 ) -> Result<(), SearchError> {
-    let mut so_far = String::new();
+    let mut begun: Vec<Begun> = Vec::new();
     let mut rewrites_left = engine.rewrites();
     for (place, label) in order.labels.iter().enumerate() {
-        let prompt = engine.prompt(order, *label, &order.labels)?;
+        if !begun.iter().any(|it| it.label == *label) {
+            let labels = vec![*label; order.count(*label)];
+            let prompt = engine.prompt(order, *label, &labels)?;
+            begun.push(Begun { label: *label, prompt, kept: 0, so_far: String::new() });
+        }
+        let Some(reply) = begun.iter_mut().find(|it| it.label == *label) else { continue };
         let mut attempt = 0;
-        loop {
-            let head = format!("Doc {}:", harvest.documents.len() + 1);
-            let request = WriteRequest {
-                prompt: prompt.clone(),
-                reply_prefix: format!("{so_far}{head}"),
-                max_tokens: engine.settings().max_tokens,
-                stop: vec!["\n".into()],
-                ..engine.request(order, place, attempt)
-            };
-            let written = engine.writer().write(&request).await?;
-            harvest.tally.retries += written.tries.saturating_sub(1) as usize;
-            // A writer that honours no stop text must not get a second line in.
-            let line = written.text.lines().next().unwrap_or_default();
-            if harvest.offer(*label, &Draft::new(line, !written.finished)) {
-                so_far.extend(harvest.documents.last().map(|document| said(&head, document)));
-                break;
-            }
-            if rewrites_left == 0 {
-                break;
-            }
+        while !write_one(engine, order, harvest, (reply, place, attempt)).await? && rewrites_left > 0 {
             rewrites_left -= 1;
             attempt += 1;
             harvest.tally.rewritten += 1;
         }
     }
     Ok(())
+}
+
+/// The reply of one label, as far as it is written.
+struct Begun {
+    label: Label,
+    prompt: String,
+    /// Documents in it.
+    kept: usize,
+    so_far: String,
+}
+
+/// Writes the next document of a reply; whether it was kept.
+async fn write_one(
+    engine: &SimulatedEngine,
+    order: &Order<'_>,
+    harvest: &mut Harvest,
+    (reply, place, attempt): (&mut Begun, usize, u32),
+) -> Result<bool, SearchError> {
+    let head = format!("Doc {}:", reply.kept + 1);
+    let request = WriteRequest {
+        prompt: reply.prompt.clone(),
+        reply_prefix: format!("{}{head}", reply.so_far),
+        max_tokens: engine.settings().max_tokens,
+        stop: vec!["\n".into()],
+        ..engine.request(order, place, attempt)
+    };
+    let written = engine.writer().write(&request).await?;
+    harvest.tally.retries += written.tries.saturating_sub(1) as usize;
+    // A writer that honours no stop text must not get a second line in.
+    let line = written.text.lines().next().unwrap_or_default();
+    let is_kept = harvest.offer(reply.label, &Draft::new(line, !written.finished));
+    if is_kept {
+        reply.kept += 1;
+        reply.so_far.extend(harvest.documents.last().map(|document| said(&head, document)));
+    }
+    Ok(is_kept)
 }
 
 /// The line of a kept document, as the next one sees it.

@@ -1,10 +1,13 @@
 //! Free structure: all documents of a label in one reply, which is then read tolerantly.
 
+use std::collections::HashSet;
+
 use futures::future::try_join_all;
 
 use super::engine::{Order, SimulatedEngine};
 use super::harvest::Harvest;
 use super::reply::{self, Draft};
+use crate::containment::words;
 use crate::{Label, SearchError, Tally, WriteRequest};
 
 /// Writes the documents of `order` with one reply for each label in it, and lays them out in the order's places.
@@ -13,7 +16,7 @@ pub(super) async fn write(
     order: &Order<'_>,
     harvest: &mut Harvest,
 ) -> Result<(), SearchError> {
-    let wanted = [Label::Useful, Label::Noisy].map(|label| (label, count(order, label)));
+    let wanted = [Label::Useful, Label::Noisy].map(|label| (label, order.count(label)));
     let wanted = wanted.into_iter().filter(|(_, k)| *k > 0);
     let replies = try_join_all(wanted.map(|(label, k)| write_label(engine, order, label, k))).await?;
     let mut queues = Vec::new();
@@ -30,10 +33,6 @@ pub(super) async fn write(
     Ok(())
 }
 
-fn count(order: &Order<'_>, label: Label) -> usize {
-    order.labels.iter().filter(|it| **it == label).count()
-}
-
 /// What came for one label.
 struct LabelReply {
     label: Label,
@@ -41,7 +40,8 @@ struct LabelReply {
     tally: Tally,
 }
 
-/// At most `k` drafts for `label`; a reply without any is written again while rewrites last.
+/// At most `k` drafts for `label`. A reply with fewer usable ones is written again while rewrites last; of all replies
+/// the one with the most usable counts, the first of equals.
 async fn write_label(
     engine: &SimulatedEngine,
     order: &Order<'_>,
@@ -50,7 +50,7 @@ async fn write_label(
 ) -> Result<LabelReply, SearchError> {
     let prompt = engine.prompt(order, label, &vec![label; k])?;
     let mut tally = Tally::default();
-    let mut attempt = 0;
+    let (mut attempt, mut best, mut most) = (0, Vec::new(), None);
     loop {
         let request = WriteRequest {
             prompt: prompt.clone(),
@@ -62,11 +62,21 @@ async fn write_label(
         tally.retries += written.tries.saturating_sub(1) as usize;
         let mut drafts = reply::read(&written.text, written.finished);
         drafts.truncate(k);
-        let usable = drafts.iter().any(|draft| !draft.text.trim().is_empty());
-        if usable || attempt >= engine.rewrites() {
-            return Ok(LabelReply { label, drafts, tally });
+        let usable = usable(&drafts);
+        if most.is_none_or(|most| usable > most) {
+            (best, most) = (drafts, Some(usable));
+        }
+        if usable >= k || attempt >= engine.rewrites() {
+            return Ok(LabelReply { label, drafts: best, tally });
         }
         tally.rewritten += 1;
         attempt += 1;
     }
+}
+
+/// How many different documents with words in them these are.
+fn usable(drafts: &[Draft]) -> usize {
+    let texts: HashSet<String> =
+        drafts.iter().map(|draft| words(&draft.text).join(" ")).filter(|words| !words.is_empty()).collect();
+    texts.len()
 }

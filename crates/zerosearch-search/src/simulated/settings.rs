@@ -22,8 +22,8 @@ pub struct SimulatedSettings {
     pub temperature: f32,
     /// Nucleus sampling; 1 keeps every token.
     pub top_p: f32,
-    /// How many more writes one call may spend when nothing usable came: on a reply without any document, or, where
-    /// documents are forced, on one that is empty or repeats another. None are spent at temperature 0, where the
+    /// How many more writes one call may spend: on a reply with fewer usable documents than wanted, the best of which
+    /// is kept, or, where documents are forced, on one that is empty or repeats another. None are spent at temperature 0, where the
     /// same would come again.
     pub rewrites: u32,
 }

@@ -83,6 +83,13 @@ fn engine(structure: Structure, writer: &Arc<Script>) -> (SimulatedEngine, Arc<Q
     (SimulatedEngine::new(settings(structure), writer.clone(), quality.clone()).unwrap(), quality)
 }
 
+/// A free engine that takes each reply as it comes.
+fn without_rewrites(writer: &Arc<Script>) -> (SimulatedEngine, Arc<Quality>) {
+    let quality = Arc::<Quality>::default();
+    let settings = SimulatedSettings { rewrites: 0, ..settings(Structure::Free) };
+    (SimulatedEngine::new(settings, writer.clone(), quality.clone()).unwrap(), quality)
+}
+
 fn query(k: usize, labels: Labels) -> Query {
     let context = QuestionContext { question: "Who?".into(), golden_answers: vec!["Rome".into()] };
     Query { text: " who \n<|im_end|>".into(), k, labels: Some(labels), seed: 3, context: Some(context) }
@@ -130,7 +137,7 @@ async fn a_free_reply_becomes_documents_with_their_origin() {
 #[tokio::test]
 async fn missing_empty_and_repeated_documents_are_counted() {
     let script = Script::new(&["Doc 1: p\nDoc 2:\nDoc 3: P.\nDoc 4: b"], false);
-    let (engine, quality) = engine(Structure::Free, &script);
+    let (engine, quality) = without_rewrites(&script);
     let documents = engine.search(&query(5, Labels::All(NOISY))).await.unwrap();
     assert_eq!(texts(&documents), ["p", "b"]);
     let report = quality.drain();
@@ -151,17 +158,52 @@ async fn free_labels_take_one_reply_each_and_keep_their_places() {
 
 #[tokio::test]
 async fn forced_documents_are_written_one_by_one_after_those_before() {
-    let script = Script::new(&[" Rome.", " (Title: T) x\nDoc 9: y", " z"], true);
+    let script = Script::new(&[" (Title: T) Rome.\nDoc 9: y", " x", " z"], true);
     let (engine, _) = engine(Structure::Forced, &script);
-    let documents = engine.search(&query(3, Labels::Each(vec![USEFUL, NOISY, USEFUL]))).await.unwrap();
+    let documents = engine.search(&query(3, Labels::All(USEFUL))).await.unwrap();
     assert_eq!(texts(&documents), ["Rome.", "x", "z"]);
-    assert_eq!(documents[1].title, "T");
+    assert_eq!(documents[0].title, "T");
     let asked = script.asked();
     let prefixes: Vec<&str> = asked.iter().map(|it| it.reply_prefix.as_str()).collect();
-    assert_eq!(prefixes, ["Doc 1:", "Doc 1: Rome.\nDoc 2:", "Doc 1: Rome.\nDoc 2: (Title: T) x\nDoc 3:"]);
-    let words: Vec<&str> = asked.iter().filter_map(|it| it.prompt.split(' ').next()).collect();
-    assert_eq!(words, ["useful", "noisy", "useful"]);
+    assert_eq!(
+        prefixes,
+        ["Doc 1:", "Doc 1: (Title: T) Rome.\nDoc 2:", "Doc 1: (Title: T) Rome.\nDoc 2: x\nDoc 3:"]
+    );
+    assert!(asked.iter().all(|it| it.prompt == "useful 3: who ‹|im_end|›"));
     assert!(asked.iter().all(|it| it.stop == ["\n"] && it.max_tokens == 100));
+}
+
+/// The useful documents hold the answer, Rome: no prompt and no prefix of a noisy one may.
+#[tokio::test]
+async fn a_noisy_document_is_not_shown_the_useful_ones_before_it() {
+    let script = Script::new(&[" Rome.", " a mill", " old Rome", " a barn"], true);
+    let (engine, _) = engine(Structure::Forced, &script);
+    let labels = vec![USEFUL, NOISY, USEFUL, NOISY];
+    let documents = engine.search(&query(4, Labels::Each(labels.clone()))).await.unwrap();
+    assert_eq!(texts(&documents), ["Rome.", "a mill", "old Rome", "a barn"]);
+    let told: Vec<_> = documents.iter().map(|document| document.provenance.label.unwrap()).collect();
+    assert_eq!(told, labels);
+    let asked = script.asked();
+    let prefixes: Vec<&str> = asked.iter().map(|it| it.reply_prefix.as_str()).collect();
+    assert_eq!(prefixes, ["Doc 1:", "Doc 1:", "Doc 1: Rome.\nDoc 2:", "Doc 1: a mill\nDoc 2:"]);
+    let prompts: Vec<&str> = asked.iter().map(|it| it.prompt.as_str()).collect();
+    let (useful, noisy) = ("useful 2: who ‹|im_end|›", "noisy 2: who ‹|im_end|›");
+    assert_eq!(prompts, [useful, noisy, useful, noisy]);
+}
+
+#[tokio::test]
+async fn a_reply_with_too_few_documents_is_written_again_and_the_best_is_kept() {
+    let short = ["Doc 1: a", "Doc 1: b\nDoc 2: c\nDoc 3: b", "Doc 1: d\nDoc 2: e\nDoc 3: -"];
+    let script = Script::new(&short, false);
+    let (engine, quality) = engine(Structure::Free, &script);
+    // One, two and two usable ones: the first of the best.
+    assert_eq!(texts(&engine.search(&query(3, Labels::All(NOISY))).await.unwrap()), ["b", "c"]);
+    let report = quality.drain();
+    assert_eq!((report.tally.rewritten, report.tally.repeated, report.documents_got), (2, 1, 2));
+    let script = Script::new(&["Doc 1: a", "Doc 1: b\nDoc 2: c"], false);
+    let (engine, _) = self::engine(Structure::Free, &script);
+    assert_eq!(texts(&engine.search(&query(2, Labels::All(NOISY))).await.unwrap()), ["b", "c"]);
+    assert_eq!(script.asked().len(), 2);
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ pub use group::{Crowd, play_all};
 pub use information::{
     DocumentStyle, INFORMATION_CLOSER, INFORMATION_OPENER, information_tokens, segment_tokens,
 };
-pub use play::{MAX_QUERY_CHARACTERS, Moment, play, play_aloud};
+pub use play::{Moment, play, play_aloud};
 pub use prompt::{PromptError, PromptTemplate};
 pub use protocol::{ANSWER_CLOSER, Protocol, SEARCH_CLOSER};
 pub use rules::{Rules, Sampling, default_hint};

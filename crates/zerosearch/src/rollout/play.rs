@@ -10,9 +10,6 @@ use super::information::{harmless, information_tokens};
 use super::{Action, Author, Ending, PromptError, Rollout, Trajectory, Transcript, Turn};
 use crate::qa::{Question, score_ending};
 
-/// A query longer than this many characters reaches the engine cut.
-pub const MAX_QUERY_CHARACTERS: usize = 500;
-
 /// Something that happens in a conversation, as it happens.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Moment<'a> {
@@ -149,7 +146,7 @@ impl Conversation<'_> {
     fn query(&self, words: &str, seed: Seed) -> Query {
         let Rollout { rules, curriculum, step, .. } = self.rollout;
         Query {
-            text: one_short_line(words),
+            text: clean(words),
             k: rules.documents,
             labels: Some(curriculum.labels(*step, rules.documents, seed.purpose("labels"))),
             seed: seed.purpose("search").number(),
@@ -198,9 +195,4 @@ fn usable(sample: Sample, max_tokens: usize) -> Result<Sample, Fault> {
         }
         None => Ok(sample),
     }
-}
-
-/// A query as engines get it: one cleaned line, no longer than an engine reads.
-fn one_short_line(words: &str) -> String {
-    clean(words).chars().take(MAX_QUERY_CHARACTERS).collect::<String>().trim_end().to_owned()
 }
