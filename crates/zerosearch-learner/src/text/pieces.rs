@@ -10,6 +10,9 @@ use tokenizers::Tokenizer;
 
 use crate::TokenId;
 
+/// 2^24: larger than any vocabulary.
+const LARGEST_ID: TokenId = 1 << 24;
+
 /// The bytes of all tokens, end to end in one allocation.
 #[derive(Debug)]
 pub(super) struct Pieces {
@@ -25,6 +28,7 @@ impl Pieces {
         let added = tokenizer.get_added_tokens_decoder();
         let vocabulary = tokenizer.get_vocab(true);
         spelling.refuse_gaps(&vocabulary)?;
+        refuse_far_ids(&vocabulary)?;
         let length = vocabulary.values().max().map_or(0, |&last| last as usize + 1);
         let mut spelled: Vec<Option<&str>> = vec![None; length];
         for (token, &id) in &vocabulary {
@@ -53,6 +57,16 @@ impl Pieces {
             Some(span) => &self.bytes[span[0]..span[1]],
             None => &[],
         }
+    }
+}
+
+/// Room is made for every id up to the largest, so one that no real vocabulary reaches is refused first.
+fn refuse_far_ids(vocabulary: &HashMap<String, TokenId>) -> Result<(), String> {
+    match vocabulary.values().max() {
+        Some(&last) if last > LARGEST_ID => Err(format!(
+            "it has an entry with the id {last}; ids go up to {LARGEST_ID}, and no real vocabulary comes near"
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -170,6 +184,13 @@ mod tests {
         assert_eq!(spelled, "ĠĊĉŃaé");
         let all: std::collections::HashSet<char> = (0..=u8::MAX).map(byte_character).collect();
         assert_eq!(all.len(), 256);
+    }
+
+    #[test]
+    fn ids_beyond_any_vocabulary_are_refused() {
+        let vocabulary = |id| HashMap::from([("a".to_owned(), 0), ("b".to_owned(), id)]);
+        assert_eq!(refuse_far_ids(&vocabulary(LARGEST_ID)), Ok(()));
+        assert!(refuse_far_ids(&vocabulary(4_000_000_000)).unwrap_err().contains("the id 4000000000"));
     }
 
     #[test]

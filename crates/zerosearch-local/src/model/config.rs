@@ -1,5 +1,13 @@
 //! A model's dimensions and switches, and the one list of its parameters.
 
+use crate::kernels::WIDEST_HEAD;
+
+/// No dimension of a real model is larger; a larger one is a damaged file.
+const LARGEST: usize = 1 << 30;
+const MOST_LAYERS: usize = 1 << 12;
+/// No model reads more; the rotary table grows with it.
+const LONGEST_CONTEXT: usize = 1 << 24;
+
 /// The families that this program knows. They share one decoder and differ by switches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
@@ -84,6 +92,61 @@ pub struct Llama3Scaling {
 }
 
 impl ModelConfig {
+    /// Whether this program can compute such a model. Whoever reads a model's dimensions asks before using them.
+    ///
+    /// # Errors
+    /// Says which value is impossible, and what is possible.
+    pub fn check(&self) -> Result<(), String> {
+        self.check_counts()?;
+        self.check_heads()?;
+        let positive = |what: &str, number: f64| {
+            let is_usable = number > 0.0 && number.is_finite();
+            is_usable.then_some(()).ok_or_else(|| format!("{what} is {number}; it must be a number above 0"))
+        };
+        positive("the epsilon of the norms", self.norm_epsilon.into())?;
+        positive("the base of the rotary frequencies", self.rope_theta)?;
+        let Some(scaling) = self.rope_scaling else { return Ok(()) };
+        positive("the rotary scaling's factor", scaling.factor.into())?;
+        positive("the rotary scaling's low frequency factor", scaling.low_freq_factor.into())?;
+        positive("the rotary scaling's high frequency factor", scaling.high_freq_factor.into())?;
+        positive("the rotary scaling's original context", scaling.original_context as f64)?;
+        if scaling.low_freq_factor >= scaling.high_freq_factor {
+            return Err("the rotary scaling's low frequency factor must be below its high one".into());
+        }
+        Ok(())
+    }
+
+    fn check_counts(&self) -> Result<(), String> {
+        for (what, count, most) in [
+            ("the vocabulary", self.vocabulary, LARGEST),
+            ("the width", self.width, LARGEST),
+            ("the number of layers", self.layers, MOST_LAYERS),
+            ("the number of query heads", self.heads, LARGEST),
+            ("the number of key heads", self.kv_heads, LARGEST),
+            ("the width of the feed-forward part", self.mlp_width, LARGEST),
+            ("the context", self.context_length, LONGEST_CONTEXT),
+        ] {
+            if !(1..=most).contains(&count) {
+                return Err(format!("{what} is {count}; it must be from 1 to {most}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_heads(&self) -> Result<(), String> {
+        let Self { heads, kv_heads, head_width, .. } = *self;
+        if !heads.is_multiple_of(kv_heads) {
+            return Err(format!("{heads} query heads cannot share {kv_heads} key heads evenly"));
+        }
+        if head_width == 0 || !head_width.is_multiple_of(2) {
+            return Err(format!("heads of width {head_width} cannot be turned in pairs"));
+        }
+        if head_width > WIDEST_HEAD {
+            return Err(format!("heads of width {head_width} are wider than {WIDEST_HEAD}, the most known"));
+        }
+        Ok(())
+    }
+
     /// Every parameter, by its name in a Hugging Face checkpoint and with its shape (rows first), in the order in which
     /// everything here walks them: embedding, layer by layer, last norm, head (unless it is the embedding).
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
@@ -139,10 +202,8 @@ impl ModelConfig {
 mod tests {
     use super::*;
 
-    /// SmolLM2-135M as its model card gives it: 134,515,008 parameters (the head is the embedding).
-    #[test]
-    fn smollm2_has_the_parameters_it_is_named_for() {
-        let mut config = ModelConfig {
+    fn smollm2() -> ModelConfig {
+        ModelConfig {
             family: Family::Llama,
             vocabulary: 49_152,
             width: 576,
@@ -158,7 +219,42 @@ mod tests {
             tied_head: true,
             qkv_bias: false,
             qk_norm: false,
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_computed_is_refused_with_what_can() {
+        assert_eq!(smollm2().check(), Ok(()));
+        let scaling = Llama3Scaling {
+            factor: 8.0,
+            low_freq_factor: 4.0,
+            high_freq_factor: 4.0,
+            original_context: 8192,
         };
+        let changes: [(&dyn Fn(&mut ModelConfig), &str); 10] = [
+            (&|it| it.layers = 0, "the number of layers is 0; it must be from 1 to 4096"),
+            (&|it| it.kv_heads = 0, "the number of key heads is 0"),
+            (&|it| it.kv_heads = 2, "9 query heads cannot share 2 key heads evenly"),
+            (&|it| it.head_width = 63, "heads of width 63 cannot be turned in pairs"),
+            (&|it| it.head_width = 258, "heads of width 258 are wider than 256"),
+            (&|it| it.context_length = usize::MAX, "the context is 18446744073709551615"),
+            (&|it| it.norm_epsilon = 1e-60_f64 as f32, "the epsilon of the norms is 0"),
+            (&|it| it.rope_theta = f64::NAN, "the base of the rotary frequencies is NaN"),
+            (&|it| it.vocabulary = LARGEST + 1, "the vocabulary is 1073741825"),
+            (&|it| it.rope_scaling = Some(scaling), "must be below its high one"),
+        ];
+        for (change, expected) in changes {
+            let mut config = smollm2();
+            change(&mut config);
+            let problem = config.check().unwrap_err();
+            assert!(problem.starts_with(expected) || problem.ends_with(expected), "{expected}: {problem}");
+        }
+    }
+
+    /// SmolLM2-135M as its model card gives it: 134,515,008 parameters (the head is the embedding).
+    #[test]
+    fn smollm2_has_the_parameters_it_is_named_for() {
+        let mut config = smollm2();
         assert_eq!(config.parameters(), 134_515_008);
         let listed = |config: &ModelConfig| -> usize {
             config.tensors().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()

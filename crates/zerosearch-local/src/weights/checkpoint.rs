@@ -98,8 +98,9 @@ impl Checkpoint {
 
     /// A model of `config` with random weights, the same for the same `seed`: matrices drawn around 0 with variance
     /// 1 / fan-in (what leads back into the residual stream by sqrt(2 * layers) smaller), norms 1, biases 0.
-    /// Refused when `text` has more tokens than the model.
+    /// Refused when `text` has more tokens than the model, or no such model can be computed.
     pub fn random(config: ModelConfig, text: Arc<Text>, seed: u64) -> Result<Self> {
+        config.check().map_err(|problem| LearnerError::bad_model("random weights", problem))?;
         let source = Source::Random(Random::new(&config, seed));
         Self::new(Path::new("random weights"), config, text, source, Files::default())
     }

@@ -5,7 +5,6 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use zerosearch_learner::{LearnerError, Result};
 
-use crate::kernels::WIDEST_HEAD;
 use crate::model::config::{Family, Llama3Scaling, ModelConfig};
 
 /// No dimension of a real model is larger; a larger one is a damaged file.
@@ -42,7 +41,7 @@ impl ModelConfig {
             qkv_bias: family == Family::Qwen2,
             qk_norm: family == Family::Qwen3,
         };
-        file.refuse_odd_heads(&config)?;
+        config.check().map_err(|problem| file.refuse(problem))?;
         Ok(config)
     }
 
@@ -236,22 +235,6 @@ impl ConfigFile<'_> {
                 "`hidden_size` {width} cannot be cut into {heads} heads, and `head_dim` is missing"
             ))),
         }
-    }
-
-    fn refuse_odd_heads(&self, config: &ModelConfig) -> Result<()> {
-        let ModelConfig { heads, kv_heads, head_width, .. } = *config;
-        if !heads.is_multiple_of(kv_heads) {
-            return Err(self.refuse(format!("{heads} query heads cannot share {kv_heads} key heads evenly")));
-        }
-        if !head_width.is_multiple_of(2) {
-            return Err(self.refuse(format!("heads of width {head_width} cannot be turned in pairs")));
-        }
-        if head_width > WIDEST_HEAD {
-            return Err(self.refuse(format!(
-                "heads of width {head_width} are wider than {WIDEST_HEAD}, the most known"
-            )));
-        }
-        Ok(())
     }
 
     /// What describes rotary positions: the new key, or the old one, which had the base beside it.

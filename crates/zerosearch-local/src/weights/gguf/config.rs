@@ -80,12 +80,7 @@ pub(super) fn read(header: &Header<'_>) -> Result<ModelConfig> {
         qkv_bias: family == Family::Qwen2,
         qk_norm: family == Family::Qwen3,
     };
-    if !config.heads.is_multiple_of(config.kv_heads) {
-        return Err(metadata.refuse(format!(
-            "{} query heads cannot share {} key heads evenly",
-            config.heads, config.kv_heads
-        )));
-    }
+    config.check().map_err(|problem| metadata.refuse(problem))?;
     Ok(config)
 }
 
@@ -132,9 +127,6 @@ fn head_width(keys: &Keys<'_>, width: usize, heads: usize) -> Result<usize> {
     // Where these differ, values have another width than keys, or only a part of each head is turned.
     for key in ["attention.value_length", "rope.dimension_count"] {
         keys.refuse_unless(key, head_width, "a width other than that of the heads")?;
-    }
-    if !head_width.is_multiple_of(2) {
-        return Err(keys.metadata.refuse(format!("heads of width {head_width} cannot be turned in pairs")));
     }
     Ok(head_width)
 }

@@ -51,15 +51,17 @@ impl Repository {
     pub(super) fn link(&self, etag: &str, commit: &str, file: &str) -> Result<()> {
         let path = self.snapshot(commit).join(file);
         make_parent(&path)?;
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(LearnerError::io(path, error)),
+        // Another process may be reading the old link, or making the same one: the name always leads to a whole file.
+        let aside = path.with_extension(format!("{}.part", std::process::id()));
+        match fs::remove_file(&aside) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(LearnerError::io(aside, error)),
             _ => {}
         }
         #[cfg(unix)]
-        let linked = std::os::unix::fs::symlink(Path::new("../../blobs").join(etag), &path);
+        let linked = std::os::unix::fs::symlink(Path::new("../../blobs").join(etag), &aside);
         #[cfg(not(unix))]
-        let linked = fs::hard_link(self.blob(etag), &path);
-        linked.map_err(|error| LearnerError::io(path, error))
+        let linked = fs::hard_link(self.blob(etag), &aside);
+        linked.and_then(|()| fs::rename(&aside, &path)).map_err(|error| LearnerError::io(path, error))
     }
 }
 

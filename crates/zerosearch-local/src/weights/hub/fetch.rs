@@ -11,7 +11,10 @@ use zerosearch_learner::{LearnerError, Result};
 use super::Hub;
 use super::cache::{Repository, is_commit, is_whole};
 use super::id::ModelId;
-use crate::weights::directory::{CONFIG, GENERATION_CONFIG, read_json};
+use crate::kernels::Arithmetic;
+use crate::model::config::ModelConfig;
+use crate::weights::directory::{CONFIG, GENERATION_CONFIG, object, read_json};
+use crate::weights::memory::refuse_if_too_large;
 use crate::weights::safetensors::{INDEX, SINGLE, shard_names};
 
 /// Without these there is no model.
@@ -139,6 +142,8 @@ impl<'a> Session<'a> {
             if let Some(missing) = NEEDED.into_iter().find(|name| !has(name)) {
                 return Err(self.refuse(format!("there is no `{missing}` in it{}", gguf_files(&files))));
             }
+            self.file(&commit, CONFIG).await?;
+            self.judge(&commit)?;
             for name in NEEDED.into_iter().chain(WELCOME.into_iter().filter(|name| has(name))) {
                 self.file(&commit, name).await?;
             }
@@ -146,6 +151,15 @@ impl<'a> Session<'a> {
         }
         self.repository.note_commit(&self.id.revision, &commit)?;
         Ok(self.repository.snapshot(&commit))
+    }
+
+    /// Refuses what could not be opened anyway, before gigabytes of it are fetched: a family or format that is not known, or
+    /// a model whose weights alone would not fit this machine.
+    fn judge(&self, commit: &str) -> Result<(), Failure> {
+        let path = self.repository.snapshot(commit).join(CONFIG);
+        let config = ModelConfig::from_json(&path, &object(read_json(&path)?))?;
+        let bytes = config.parameters().saturating_mul(Arithmetic::Bf16.bytes());
+        Ok(refuse_if_too_large(&format!("the model {}", self.id), bytes as u64)?)
     }
 
     async fn weights(&self, commit: &str, has: &dyn Fn(&str) -> bool) -> Result<(), Failure> {

@@ -369,6 +369,42 @@ fn several_weight_files_are_fetched_by_their_index() {
     assert!(Checkpoint::open_with("org/model", &server.hub(&cache)).is_ok());
 }
 
+/// What cannot be opened is said after a few kilobytes, not after the weights.
+#[test]
+fn a_model_that_cannot_be_used_is_refused_before_its_weights_are_fetched() {
+    let config = |key: &str, value: serde_json::Value| {
+        let mut play = Play::fixture();
+        let mut json: serde_json::Value = serde_json::from_slice(&play.files["config.json"]).unwrap();
+        json[key] = value;
+        play.files.insert("config.json".into(), json.to_string().into_bytes());
+        play
+    };
+    for (play, expected) in [
+        (config("model_type", "mamba".into()), "models of type `mamba` are not supported"),
+        (config("quantization_config", serde_json::json!({ "bits": 4 })), "quantised weights"),
+        (config("intermediate_size", (1 << 30).into()), "GiB of memory"),
+    ] {
+        let (server, cache) = (Server::start(play), TempDir::new().unwrap());
+        let message = message(&server.hub(&cache), "org/model");
+        assert!(message.contains(expected), "{expected}: {message}");
+        assert!(server.play.ranges("cdn/model.safetensors").is_empty());
+        assert!(server.play.ranges("resolve/tokenizer.json").is_empty());
+    }
+}
+
+/// A link that leads nowhere is replaced, and nothing is left beside it.
+#[cfg(unix)]
+#[test]
+fn a_dead_link_is_replaced_in_one_step() {
+    let (server, cache) = (Server::start(Play::fixture()), TempDir::new().unwrap());
+    let snapshot = repository(&cache).join("snapshots").join(COMMIT);
+    fs::create_dir_all(&snapshot).unwrap();
+    std::os::unix::fs::symlink("../../blobs/gone", snapshot.join("config.json")).unwrap();
+    Checkpoint::open_with("org/model", &server.hub(&cache)).unwrap();
+    let names = fs::read_dir(&snapshot).unwrap().flatten().map(|entry| entry.file_name());
+    assert!(names.into_iter().all(|name| !name.to_string_lossy().ends_with(".part")));
+}
+
 /// A fetch must not bring a runtime of its own into the caller's.
 #[test]
 fn fetching_works_inside_asynchronous_code() {
