@@ -88,7 +88,7 @@ impl<'a> Engines<'a> {
             Arc::new(PolicyWriter::new(stock.policy, stock.text, "start weights"))
         } else {
             let model = Model { path: plan.model.clone(), ..self.plan.model.clone() };
-            let voice = learners::open_voice(&model, self.plan.run.seed, self.pool).await?;
+            let voice = learners::open_voice(&model, self.plan.run.seed, 0, self.pool).await?;
             Arc::new(PolicyWriter::new(voice.policy, voice.text, plan.model.clone()))
         };
         self.writer = Some(Arc::clone(&writer));

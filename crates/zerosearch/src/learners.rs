@@ -53,15 +53,15 @@ pub struct Voice {
     pub hashes: BTreeMap<String, String>,
 }
 
-/// Opens `model` for training. `seed` draws the weights of a random model.
-pub async fn open(model: &Model, seed: u64, pool: &Pool) -> Result<Opened> {
+/// Opens `model` for training. `seed` draws the weights of a random model; `context` is as for [`open_voice`].
+pub async fn open(model: &Model, seed: u64, context: usize, pool: &Pool) -> Result<Opened> {
     if let Some(learner) = bigram(model).await? {
         return Ok(Opened { text: learner.text(), learner: Arc::new(learner), hashes: BTreeMap::new() });
     }
     let options = LearnerOptions {
         micro_batch_tokens: model.micro_batch_tokens,
         activation_bytes: gib(model.activation_gib),
-        ..LearnerOptions::new(policy_options(model, pool))
+        ..LearnerOptions::new(policy_options(model, context, pool))
     };
     let model = model.clone();
     let open = move || {
@@ -72,8 +72,9 @@ pub async fn open(model: &Model, seed: u64, pool: &Pool) -> Result<Opened> {
     blocking(open).await
 }
 
-/// Opens `model` for sampling and scoring only.
-pub async fn open_voice(model: &Model, seed: u64, pool: &Pool) -> Result<Voice> {
+/// Opens `model` for sampling and scoring only. Rows have at most `context` tokens, and `model.cache_gib` must have room for
+/// one such row; 0 for what the model reads and the cache has room for.
+pub async fn open_voice(model: &Model, seed: u64, context: usize, pool: &Pool) -> Result<Voice> {
     if let Some(learner) = bigram(model).await? {
         return Ok(Voice {
             policy: learner.snapshot().await?,
@@ -81,7 +82,7 @@ pub async fn open_voice(model: &Model, seed: u64, pool: &Pool) -> Result<Voice> 
             hashes: BTreeMap::new(),
         });
     }
-    let (model, options) = (model.clone(), policy_options(model, pool));
+    let (model, options) = (model.clone(), policy_options(model, context, pool));
     let open = move || {
         let (checkpoint, hashes) = found(&model, seed)?;
         let text = Arc::clone(&checkpoint.text);
@@ -174,12 +175,19 @@ fn checkpoint(model: &Model, seed: u64) -> Result<Checkpoint> {
     Checkpoint::random(config, text, seed).with_context(failed)
 }
 
-fn policy_options(model: &Model, pool: &Pool) -> PolicyOptions {
+/// The longest row of a plan's conversations; 0 where the model plays the engine too, whose prompts have no such limit.
+pub fn conversation(plan: &Plan) -> usize {
+    let plays_both = plan.simulator.urls.is_empty() && plan.simulator.model.is_empty();
+    if plays_both { 0 } else { plan.rollout.max_context_tokens }
+}
+
+fn policy_options(model: &Model, context: usize, pool: &Pool) -> PolicyOptions {
     PolicyOptions {
         arithmetic: match model.arithmetic {
             Arithmetic::Bf16 => zerosearch_local::Arithmetic::Bf16,
             Arithmetic::F32 => zerosearch_local::Arithmetic::F32,
         },
+        context_length: context,
         cache_bytes: gib(model.cache_gib),
         ..PolicyOptions::new(Arc::clone(&pool.0))
     }

@@ -56,7 +56,8 @@ impl Ask {
             say("note: no --golden-answer is given, so the engine's documents do not hold the answer\n");
         }
         let pool = Pool::new(&plan.model);
-        let voice = learners::open_voice(&plan.model, plan.run.seed, &pool).await?;
+        let voice =
+            learners::open_voice(&plan.model, plan.run.seed, learners::conversation(&plan), &pool).await?;
         let table = Table::open(&plan, voice, &pool).await?;
         match stop.or(table.ask(&self.question, &self.golden_answer, &tell)).await {
             Ok(trajectory) => say(&printable(&outcome(&trajectory?.ending))),

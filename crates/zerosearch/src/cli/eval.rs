@@ -64,7 +64,8 @@ impl Eval {
             return Ok(None);
         }
         let pool = Pool::new(&plan.model);
-        let voice = learners::open_voice(&plan.model, plan.run.seed, &pool).await?;
+        let voice =
+            learners::open_voice(&plan.model, plan.run.seed, learners::conversation(&plan), &pool).await?;
         let mut exam = Exam::open(plan, voice, &pool, &self.out).await?;
         match stop.or(exam.sit()).await {
             Ok(sat) => sat?,

@@ -41,7 +41,7 @@ impl Score {
         let dtype = self.dtype.iter().map(|dtype| Setting::of("model", "arithmetic", dtype.clone()));
         let settings: Vec<Setting> = dtype.chain(self.plan.all()).collect();
         let plan = config(None, &settings)?.resolve(Purpose::Use)?;
-        let voice = learners::open_voice(&plan.model, plan.run.seed, &Pool::new(&plan.model)).await?;
+        let voice = learners::open_voice(&plan.model, plan.run.seed, 0, &Pool::new(&plan.model)).await?;
         match stop.or(score(&voice, &self.rows, &self.out, self.temperature)).await {
             Ok(rows) => say(&format!("{} rows written to {}", rows?, self.out.display())),
             Err(reason) => return Ok(Some(reason)),

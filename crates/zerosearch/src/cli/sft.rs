@@ -40,7 +40,8 @@ impl Sft {
             return Ok(None);
         }
         let pool = Pool::new(&place.plan.model);
-        let opened = learners::open(&place.plan.model, place.plan.run.seed, &pool).await?;
+        let longest = place.plan.sft.max_row_tokens.max(place.plan.rollout.max_context_tokens);
+        let opened = learners::open(&place.plan.model, place.plan.run.seed, longest, &pool).await?;
         let mut run = place.open(opened.hashes.clone())?;
         let lesson = Lesson::open(place.plan.clone(), opened, &mut run).await;
         let lesson = noted(&mut run, lesson)?;

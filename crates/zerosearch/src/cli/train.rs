@@ -35,7 +35,13 @@ impl Train {
             return Ok(None);
         }
         let pool = Pool::new(&place.plan.model);
-        let opened = learners::open(&place.plan.model, place.plan.run.seed, &pool).await?;
+        let opened = learners::open(
+            &place.plan.model,
+            place.plan.run.seed,
+            learners::conversation(&place.plan),
+            &pool,
+        )
+        .await?;
         let mut models = opened.hashes.clone();
         models.extend(learners::simulator_hashes(&place.plan).await?);
         let mut run = place.open(models)?;

@@ -12,20 +12,30 @@ pub(super) fn between<T: PartialOrd + Display>(key: &str, value: T, low: T, high
     Err(Complaint::new(key, &value, format!("must be from {low} to {high}")))
 }
 
-/// A finite number of at least `low`.
+/// A number of at least `low` that is finite, and no other zero, in 32 bits: models compute in those.
 pub(super) fn at_least(key: &str, value: f64, low: f64) -> Result<f64, Complaint> {
     if value.is_finite() && value >= low {
-        return Ok(value);
+        return held(key, value);
     }
     Err(Complaint::new(key, value, format!("must be a number of at least {low}")))
 }
 
-/// A finite number above 0.
+/// A number above 0 that is so in 32 bits too.
 pub(super) fn positive(key: &str, value: f64) -> Result<f64, Complaint> {
     if value.is_finite() && value > 0.0 {
-        return Ok(value);
+        return held(key, value);
     }
     Err(Complaint::new(key, value, "must be a number above 0"))
+}
+
+/// `value`, if its 32-bit rounding is neither infinite nor, unless `value` is, 0.
+fn held(key: &str, value: f64) -> Result<f64, Complaint> {
+    let rounded = value as f32;
+    if rounded.is_finite() && (rounded != 0.0 || value == 0.0) {
+        return Ok(value);
+    }
+    let value = format!("{value:e}");
+    Err(Complaint::new(key, value, "is beyond what 32 bits hold: from 1.4e-45 to 3.4e38 in size"))
 }
 
 /// A count of at least 1.
@@ -74,6 +84,10 @@ mod tests {
         assert!(between("a", f64::NAN, 0.0, 1.0).is_err());
         assert!(at_least("a", f64::INFINITY, 0.0).is_err());
         assert!(positive("a", 0.0).is_err());
+        assert!(positive("a", 1e-38).is_ok());
+        assert!(positive("a", 1e-60).is_err(), "0 in 32 bits");
+        assert!(positive("a", 1e60).is_err(), "infinite in 32 bits");
+        assert!(at_least("a", 0.0, 0.0).is_ok() && at_least("a", 1e-60, 0.0).is_err());
         assert_eq!(
             between("curriculum.noise_end", 1.5, 0.0, 1.0).unwrap_err().to_string(),
             "curriculum.noise_end = 1.5: must be from 0 to 1"

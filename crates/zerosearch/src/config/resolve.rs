@@ -68,7 +68,7 @@ fn model(file: ModelFile) -> Resolved<Model> {
     Ok(Model {
         path: named("model.path", path)?,
         arithmetic: name("model.arithmetic", file.arithmetic, Arithmetic::Bf16, Arithmetic::NAMES)?,
-        threads: file.threads.unwrap_or(0),
+        threads: between("model.threads", file.threads.unwrap_or(0), 0, 1024)?,
         activation_gib: positive("model.activation_gib", file.activation_gib.unwrap_or(2.0))?,
         cache_gib: positive("model.cache_gib", file.cache_gib.unwrap_or(4.0))?,
         micro_batch_tokens: some("model.micro_batch_tokens", file.micro_batch_tokens.unwrap_or(2048))?,
@@ -279,9 +279,31 @@ fn run(file: RunFile) -> Resolved<Run> {
     })
 }
 
+/// What an algorithm does not use is refused where it was chosen: it would do nothing.
+fn agree_on_algorithm(rl: &Rl) -> Resolved<()> {
+    if rl.algorithm == AlgorithmName::Grpo && rl.baseline != Baseline::None {
+        return Err(Complaint::new(
+            "rl.baseline",
+            format!("\"{}\"", rl.baseline.name()),
+            "is of rl.algorithm = \"reinforce\"; grpo always compares with the mean of the group",
+        )
+        .hint("leave rl.baseline out, or use rl.algorithm = \"reinforce\""));
+    }
+    if rl.algorithm == AlgorithmName::Reinforce && rl.std != Spread::Sample {
+        return Err(Complaint::new(
+            "rl.std",
+            format!("\"{}\"", rl.std.name()),
+            "is of rl.algorithm = \"grpo\"; reinforce never divides by a deviation",
+        )
+        .hint("leave rl.std out, or use rl.algorithm = \"grpo\""));
+    }
+    Ok(())
+}
+
 /// What several keys say together.
 fn agree(plan: &Plan) -> Resolved<()> {
     let rl = &plan.rl;
+    agree_on_algorithm(rl)?;
     if rl.kl_coef > 0.0 && rl.kl_type == KlType::K1 && rl.kl_in == KlPlace::Loss {
         return Err(Complaint::new(
             "rl.kl_type",
@@ -381,11 +403,17 @@ mod tests {
         assert_eq!(told("[curriculum]\nnoise_end = 1.5"), "curriculum.noise_end = 1.5: must be from 0 to 1");
         assert_eq!(told("[rl]\ngroup_size = 0"), "rl.group_size = 0: must be at least 1");
         assert_eq!(
+            told("[optimizer]\nepsilon = 1e-60"),
+            "optimizer.epsilon = 1e-60: is beyond what 32 bits hold: from 1.4e-45 to 3.4e38 in size"
+        );
+        assert_eq!(
             told("[rl]\nalgorithm = \"grop\""),
             "rl.algorithm = \"grop\": must be one of reinforce, grpo"
         );
         assert!(told("[rl]\nalgorithm = \"ppo\"").contains("`ppo` is not in this version"));
         assert!(told("[rl]\nkl_coef = 0.1\nkl_type = \"k1\"").contains("expected gradient is zero"));
+        assert!(told("[rl]\nbaseline = \"batch_mean\"").contains("grpo always compares with the mean"));
+        assert!(told("[rl]\nalgorithm = \"reinforce\"\nstd = \"none\"").contains("never divides"));
         assert!(told("[eval]\nevery = 5").contains("eval.questions"));
         assert!(told("[rl]\ngroup_size = 1").contains("nothing to be compared with"));
         let nothing = ConfigFile::default().resolve(Purpose::Train).unwrap_err();
