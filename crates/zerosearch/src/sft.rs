@@ -17,7 +17,7 @@ mod segments;
 
 pub use convert::{Converted, From, Keep, convert};
 pub use lesson::Lesson;
-pub use rows::Rows;
+pub use rows::{Rows, questions_of_rows};
 pub use segments::{Segment, SegmentRow};
 
 /// Fine-tunes until every row was seen as often as the plan says or `stop` asks to leave; says why it left. Either

@@ -78,7 +78,7 @@ impl Text {
         let mut text =
             Self { markup, plain, pieces, special, template, named_tokens, stop_tokens, prefix, files };
         text.stop_tokens.extend(text.named_token("eos_token"));
-        text.stop_tokens.extend(text.end_of_turn());
+        text.stop_tokens.extend(text.templates_end());
         text.stop_tokens.sort_unstable();
         text.stop_tokens.dedup();
         Ok(text)
@@ -127,6 +127,13 @@ impl Text {
     /// Every id that ends a turn or a text, in ascending order.
     pub fn stop_tokens(&self) -> &[TokenId] {
         &self.stop_tokens
+    }
+
+    /// The token with which the model ends its turn: the one that its chat template writes after an answer, else its
+    /// `eos_token`, else its first stop token.
+    pub fn end_of_turn(&self) -> Option<TokenId> {
+        let usual = || self.named_token("eos_token").or_else(|| self.stop_tokens.first().copied());
+        self.templates_end().or_else(usual)
     }
 
     /// What the model was trained to see before a text that no template wraps: often a beginning-of-text token, often
@@ -197,7 +204,7 @@ impl Text {
     }
 
     /// The special token that the chat template writes right after an answer.
-    fn end_of_turn(&self) -> Option<TokenId> {
+    fn templates_end(&self) -> Option<TokenId> {
         const ANSWER: &str = "zerosearch answers";
         let chat = [Message::new("user", "question"), Message::new("assistant", ANSWER)];
         let rendered = self.template.as_ref()?.render(&chat, false).ok()?;

@@ -140,7 +140,8 @@ impl Rollout {
     fn check_tags(&self) -> Result<(), RolloutError> {
         for tag in ["<search>", "</search>", "<answer>", "</answer>", "<information>", "</information>"] {
             let instead = self.text.decode(&self.text.encode(tag));
-            if instead != tag {
+            // Vocabularies of words mark the start of a text with a space.
+            if instead.strip_prefix(' ').unwrap_or(&instead) != tag {
                 return Err(RolloutError::Unspellable { tag: tag.into(), instead });
             }
         }
@@ -208,6 +209,18 @@ mod tests {
         fits.check([&*question("nq:3", "who?", "a")]).unwrap();
         let alone = Rules { max_document_tokens: 0, documents: 0, ..(*fits.rules).clone() };
         Rollout { engine: None, rules: Arc::new(alone), ..fits }.check([]).unwrap();
+    }
+
+    /// As SentencePiece does it: a text begins with a space that was not written.
+    #[test]
+    fn a_tokenizer_that_begins_every_text_with_a_space_can_spell_the_tags() {
+        let text = changed_text(|json| {
+            json["added_tokens"].as_array_mut().unwrap().clear();
+            json["normalizer"] = serde_json::json!({ "type": "Prepend", "prepend": " " });
+        });
+        assert_eq!(text.decode(&text.encode("<search>")), " <search>");
+        let script = Script { text: Arc::new(text), ..Script::of(&[]) };
+        rollout(&Arc::new(script), &Engine::of("d"), rules()).check([]).unwrap();
     }
 
     #[test]

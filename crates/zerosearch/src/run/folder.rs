@@ -10,7 +10,7 @@ use zerosearch_learner::Learner;
 use super::durable::{clear, json_line, replace};
 use super::lock::Lock;
 use super::read::{numbers, read_json};
-use super::record::{Hashes, RunRecord, State, VERSION};
+use super::record::{Hashes, LeftOut, RunRecord, State, VERSION};
 use super::resume::{changes, cut_back};
 use super::{Checkpoints, Directory, Row, append_line};
 use crate::config::{ConfigFile, Plan, Purpose};
@@ -217,6 +217,11 @@ impl Run {
         self.checkpoints.save(learner, self.done, score).await
     }
 
+    /// Notes the questions that are not asked. They are written with the record's next change.
+    pub fn leave_out(&mut self, left_out: LeftOut) {
+        self.record.left_out = left_out;
+    }
+
     /// Writes down how the run stands. A resume that was refused leaves the record as it was.
     pub fn stand(&mut self, state: State, reason: Option<String>) -> Result<()> {
         if self.uncut {
@@ -264,6 +269,7 @@ fn first_record(verb: &str, seed: u64, hashes: Hashes) -> RunRecord {
         reason: None,
         seed,
         numeric_path: String::new(),
+        left_out: LeftOut::default(),
         hashes,
     }
 }

@@ -22,5 +22,5 @@ pub use folder::{Run, unused_folder};
 pub use journal::{Journal, Replies};
 pub use metrics::Row;
 pub use read::{lines, numbers, read_json};
-pub use record::{CheckpointLine, Hashes, RunRecord, State, TrajectoryLine, VERSION};
+pub use record::{CheckpointLine, Hashes, LeftOut, RunRecord, State, TrajectoryLine, VERSION};
 pub use resume::{Difference, changes};

@@ -48,8 +48,22 @@ pub struct RunRecord {
     pub seed: u64,
     /// The kernels and arithmetic that its numbers depend on.
     pub numeric_path: String,
+    /// Questions that were not asked.
+    #[serde(default)]
+    pub left_out: LeftOut,
     /// What the run was made from.
     pub hashes: Hashes,
+}
+
+/// Questions that the named files hold and that are not asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Training rows without a question or an answer.
+    pub unusable: usize,
+    /// Training questions that `questions.exclude` holds too.
+    pub excluded: usize,
+    /// Evaluation rows without a question or an answer.
+    pub eval_unusable: usize,
 }
 
 /// SHA-256 (64 hexadecimal digits) of what a run was made from.

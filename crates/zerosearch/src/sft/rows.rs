@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use flate2::read::MultiGzDecoder;
@@ -10,7 +11,8 @@ use serde_json::Value;
 use zerosearch_learner::text::{Message, Text};
 use zerosearch_learner::{Example, TokenId};
 
-use super::segments::{SegmentRow, end_of_turn, push};
+use super::segments::{SegmentRow, push};
+use crate::qa::Question;
 use crate::report::problem;
 use crate::rollout::PromptTemplate;
 
@@ -147,7 +149,7 @@ impl Rows<'_> {
         push(&mut example, self.text.prefix(), false);
         push(&mut example, &self.text.encode_plain(&format!("{asked}\n\n")), false);
         push(&mut example, &self.text.encode_plain(&row.output), true);
-        push(&mut example, end_of_turn(self.text).as_slice(), true);
+        push(&mut example, self.text.end_of_turn().as_slice(), true);
         Ok(example)
     }
 
@@ -164,6 +166,26 @@ impl Rows<'_> {
         }
         Ok(Example { tokens: row.tokens, weights: row.weights, ..Example::default() })
     }
+}
+
+/// The questions of rows that name one, with an id for each: what a model that learned the rows has seen.
+pub fn questions_of_rows(files: &[String]) -> Result<Vec<Arc<Question>>> {
+    let mut questions = Vec::new();
+    for file in files {
+        for (line, row) in numbered_lines(&content(Path::new(file))?) {
+            let row: Value = serde_json::from_slice(row)
+                .with_context(|| format!("{file}, line {line}, cannot be used"))?;
+            let Some(text) = row.get("question").and_then(Value::as_str) else { continue };
+            questions.push(Arc::new(Question {
+                id: format!("{file}:{line}"),
+                source: "sft".into(),
+                text: text.to_owned(),
+                golden_answers: Vec::new(),
+                prompt: None,
+            }));
+        }
+    }
+    Ok(questions)
 }
 
 fn parse<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, String> {

@@ -47,9 +47,8 @@ impl SegmentRow {
             );
         }
         if self.ends {
-            let end =
-                text.stop_tokens().first().ok_or("`ends` is set, but the model has no end-of-turn token")?;
-            push(&mut example, &[*end], true);
+            let end = text.end_of_turn().ok_or("`ends` is set, but the model has no end-of-turn token")?;
+            push(&mut example, &[end], true);
         }
         Ok(example)
     }
@@ -64,11 +63,6 @@ fn opening(words: &str, text: &Text, prompt: &PromptTemplate) -> Result<Vec<Toke
         prompt: None,
     };
     prompt.tokens(&question, text).map_err(|error| error.to_string())
-}
-
-/// The token with which the model ends its turn.
-pub(super) fn end_of_turn(text: &Text) -> Option<TokenId> {
-    text.named_token("eos_token").or_else(|| text.stop_tokens().first().copied())
 }
 
 /// Appends tokens that are trained or not.
@@ -104,6 +98,23 @@ mod tests {
             text.decode(&example.tokens),
             "ab<search>c</search>\n\n<information>d</information>\n\ne<|end|>"
         );
+    }
+
+    /// The template ends an answer with token 259; `eos_token`, the lower stop token, is 256.
+    #[test]
+    fn a_row_ends_with_the_token_that_the_chat_template_ends_an_answer_with() {
+        let folder = tempfile::tempdir().unwrap();
+        for file in tiny_text().files() {
+            std::fs::write(folder.path().join(&file.name), &file.bytes).unwrap();
+        }
+        let template = "{% for m in messages %}<|user|>{{ m.content }}<|assistant|>{% endfor %}";
+        std::fs::write(folder.path().join("chat_template.jinja"), template).unwrap();
+        let text = Text::from_directory(folder.path()).unwrap();
+        assert_eq!((text.named_token("eos_token"), text.stop_tokens()), (Some(256), [256, 259].as_slice()));
+        let segments = vec![Segment { author: Author::Policy, text: "a".into() }];
+        let row = SegmentRow { question: None, segments, ends: true };
+        let example = row.example(&text, &PromptTemplate::standard().unwrap()).unwrap();
+        assert_eq!(example.tokens, [97, 259]);
     }
 
     #[test]

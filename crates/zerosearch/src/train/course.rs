@@ -7,7 +7,7 @@ use zerosearch_learner::seed::Seed;
 use zerosearch_learner::{Learner, Objective, Policy};
 
 use super::evaluations::Evaluations;
-use super::parts::{questions_of, refuse_overlap, training_questions};
+use super::parts::{questions_of, refuse_overlap, refuse_trained, training_questions};
 use super::stage::Stage;
 use super::synthetic::Reward;
 use crate::config::{self, AlgorithmName, Plan};
@@ -19,7 +19,7 @@ use crate::report::problem;
 use crate::rl::{
     Algorithm, Baseline, Decay, Deviation, Grpo, Kl, KlKind, KlPlace, LearningRate, Recipe, Reinforce,
 };
-use crate::run::{Replies, Run};
+use crate::run::{LeftOut, Replies, Run};
 
 /// Everything that a training is made of.
 pub struct Course {
@@ -51,7 +51,8 @@ impl Course {
     pub async fn open(plan: Plan, opened: Opened, pool: &Pool, run: &mut Run) -> Result<Self> {
         let Opened { learner, text, .. } = opened;
         let seed = Seed::run(plan.run.seed);
-        let (train, evaluation) = data(&plan, seed)?;
+        let (train, evaluation, left_out) = data(&plan, seed)?;
+        run.leave_out(left_out);
         let recipe = recipe(&plan)?;
         honour(&recipe, &plan, &*learner)?;
         // Taken before a checkpoint is loaded: the reference and a simulator without a model are the start weights.
@@ -79,6 +80,7 @@ impl Course {
             }
         };
         let progress = Progress::new(plan.rl.steps as u64, run.done()).logged(&run.directory().log())?;
+        say_left_out(left_out, &progress);
         let course = Self {
             questions: train.stream(plan.rl.questions_per_step, seed)?,
             rate: rate(&plan, plan.rl.steps as u64)?,
@@ -112,20 +114,33 @@ impl Course {
 }
 
 /// The training questions, and the evaluation questions where any are asked during training.
-fn data(plan: &Plan, seed: Seed) -> Result<(DataSet, Option<DataSet>)> {
-    let train = training_questions(plan)?;
+fn data(plan: &Plan, seed: Seed) -> Result<(DataSet, Option<DataSet>, LeftOut)> {
+    let (train, mut left_out) = training_questions(plan)?;
     if plan.eval.questions.is_empty() {
-        return Ok((train, None));
+        return Ok((train, None, left_out));
     }
     let mut evaluation = questions_of(&plan.eval.questions, plan.questions.skip_unusable)?;
+    left_out.eval_unusable = evaluation.skipped();
     refuse_overlap(train.questions(), evaluation.questions())?;
+    refuse_trained(&plan.model.path, evaluation.questions())?;
     if plan.eval.every == 0 {
-        return Ok((train, None));
+        return Ok((train, None, left_out));
     }
     if plan.eval.count > 0 {
         evaluation = evaluation.sample(plan.eval.count, seed.purpose("eval questions"));
     }
-    Ok((train, Some(evaluation)))
+    Ok((train, Some(evaluation), left_out))
+}
+
+/// Says what the files hold and is not asked, where there is any.
+fn say_left_out(left_out: LeftOut, progress: &Progress) {
+    let LeftOut { unusable, excluded, eval_unusable } = left_out;
+    if unusable + excluded + eval_unusable > 0 {
+        progress.say(&format!(
+            "left out: {unusable} training rows and {eval_unusable} evaluation rows without a question or an answer, \
+             {excluded} training questions of questions.exclude"
+        ));
+    }
 }
 
 /// The schedule of the learning rate over `steps`; a warm-up longer than that is cut to it.

@@ -14,23 +14,30 @@ use crate::config::{EngineName, Plan};
 use crate::engines::template_hash;
 use crate::qa::{DataSet, Question, QuestionFile, Unusable, overlap};
 use crate::report::problem;
-use crate::run::{Hashes, Run};
+use crate::run::{Hashes, LeftOut, Run};
 
-/// Reads question files, each a path or `name=path`.
+/// Reads question files, each `path`, `name=path`, or either with `@split` behind it.
 pub fn questions_of(files: &[String], skip_unusable: bool) -> Result<DataSet> {
     let files: Vec<QuestionFile> = files.iter().map(|written| question_file(written)).collect();
     let unusable = if skip_unusable { Unusable::Skip } else { Unusable::Refuse };
     DataSet::read(&files, unusable).context("the questions cannot be used")
 }
 
-/// `name=path`, unless a file of that very name exists.
+/// `name=path@split`, of which name and split may be missing. A file of the very name that is written comes first.
 fn question_file(written: &str) -> QuestionFile {
-    match written.split_once('=') {
+    let (source, rest) = match written.split_once('=') {
         Some((name, path)) if !Path::new(written).exists() && !name.contains('/') => {
-            QuestionFile { source: Some(name.to_owned()), ..QuestionFile::new(path) }
+            (Some(name.to_owned()), path)
         }
-        _ => QuestionFile::new(written),
-    }
+        _ => (None, written),
+    };
+    let (path, split) = match rest.rsplit_once('@') {
+        Some((path, split)) if !Path::new(rest).exists() && !split.is_empty() && !split.contains('/') => {
+            (path, Some(split.to_owned()))
+        }
+        _ => (rest, None),
+    };
+    QuestionFile { source, split, ..QuestionFile::new(path) }
 }
 
 /// The path in `name=path`.
@@ -38,33 +45,55 @@ fn path_of(written: &str) -> std::path::PathBuf {
     question_file(written).path
 }
 
-/// The questions that `plan` trains on.
-pub(super) fn training_questions(plan: &Plan) -> Result<DataSet> {
+/// The questions that `plan` trains on, and what was left out of them.
+pub(super) fn training_questions(plan: &Plan) -> Result<(DataSet, LeftOut)> {
     let written = &plan.questions;
     let mut train = questions_of(&written.train, written.skip_unusable)?;
+    let mut left_out = LeftOut { unusable: train.skipped(), ..LeftOut::default() };
     if !written.exclude.is_empty() {
-        (train, _) = train.without(&questions_of(&written.exclude, written.skip_unusable)?);
+        (train, left_out.excluded) = train.without(&questions_of(&written.exclude, written.skip_unusable)?);
     }
     if written.limit > 0 {
         train = train.sample(written.limit, Seed::run(plan.run.seed).purpose("train questions"));
     }
-    Ok(train)
+    Ok((train, left_out))
 }
 
-/// Refuses to evaluate a checkpoint of a run on questions that the run trained on. Says nothing of models that are no
-/// checkpoint, or whose run's question files are gone.
+/// Refuses to evaluate a checkpoint of a run on questions that the run trained on, or the run that it started from, and
+/// so on. Where a file of a run is gone it warns; it says nothing of models that are no checkpoint.
 pub fn refuse_trained(model: &str, evaluation: &[Arc<Question>]) -> Result<()> {
-    let Some(run) = Path::new(model).parent().and_then(Path::parent) else { return Ok(()) };
-    if !run.join("config.toml").is_file() || !run.join("run.json").is_file() {
-        return Ok(());
+    let mut model = model.to_owned();
+    for _ in 0..MOST_RUNS {
+        let Some(run) = Run::of_checkpoint(&model) else { return Ok(()) };
+        let plan = Run::plan_of(&run)?;
+        let place = || format!("{model} was trained in {}", run.display());
+        let named = plan.questions.train.iter().chain(&plan.questions.exclude).map(|file| path_of(file));
+        let gone = named.chain(plan.sft.files.iter().map(Into::into)).find(|path| !path.is_file());
+        match gone {
+            Some(gone) => tracing::warn!(
+                "{}, whose file {} is gone: it is NOT known whether evaluation questions were trained on",
+                place(),
+                gone.display()
+            ),
+            None => refuse_overlap(&trained_on(&plan)?, evaluation).with_context(place)?,
+        }
+        model = plan.model.path;
     }
-    let plan = Run::plan_of(run)?;
-    let mut named = plan.questions.train.iter().chain(&plan.questions.exclude);
-    if plan.questions.train.is_empty() || !named.all(|file| path_of(file).is_file()) {
-        return Ok(());
+    Ok(())
+}
+
+/// Runs that are followed back from a checkpoint. Runs that name each other in a circle end there.
+const MOST_RUNS: usize = 16;
+
+/// The questions that a run of `plan` learned from: those it asked, or those of its rows.
+fn trained_on(plan: &Plan) -> Result<Vec<Arc<Question>>> {
+    if plan.sft.files.is_empty() && plan.questions.train.is_empty() {
+        return Ok(Vec::new());
     }
-    refuse_overlap(training_questions(&plan)?.questions(), evaluation)
-        .with_context(|| format!("{model} was trained in {}", run.display()))
+    if plan.sft.files.is_empty() {
+        return Ok(training_questions(plan)?.0.questions().to_vec());
+    }
+    crate::sft::questions_of_rows(&plan.sft.files)
 }
 
 /// Refuses evaluation questions that are also trained on.
@@ -132,4 +161,47 @@ pub(crate) fn sha256_of(path: &Path) -> Result<String> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_file_may_have_a_name_and_a_split() {
+        let folder = tempfile::tempdir().unwrap();
+        let odd = folder.path().join("odd@name.jsonl").display().to_string();
+        std::fs::write(&odd, "").unwrap();
+        let file = |source: Option<&str>, path: &str, split: Option<&str>| QuestionFile {
+            source: source.map(str::to_owned),
+            split: split.map(str::to_owned),
+            ..QuestionFile::new(path)
+        };
+        for (written, expected) in [
+            ("a/b.jsonl", file(None, "a/b.jsonl", None)),
+            ("nq=a/b.jsonl", file(Some("nq"), "a/b.jsonl", None)),
+            ("a/b.parquet@test", file(None, "a/b.parquet", Some("test"))),
+            ("nq=a/b.parquet@test", file(Some("nq"), "a/b.parquet", Some("test"))),
+            ("me@home/b.jsonl", file(None, "me@home/b.jsonl", None)),
+            (odd.as_str(), file(None, &odd, None)),
+        ] {
+            assert_eq!(question_file(written), expected, "{written}");
+        }
+    }
+
+    #[test]
+    fn a_split_is_read_from_its_column() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("both.jsonl");
+        let row = |n: usize, split: &str| {
+            format!("{{\"question\":\"q{n}\",\"answer\":\"a\",\"extra_info\":{{\"split\":\"{split}\"}}}}\n")
+        };
+        std::fs::write(&path, [row(1, "train"), row(2, "test"), row(3, "train")].concat()).unwrap();
+        let asked = |split: &str| {
+            let questions = questions_of(&[format!("{}@{split}", path.display())], false).unwrap();
+            questions.questions().iter().map(|question| question.text.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(asked("train"), ["q1", "q3"]);
+        assert_eq!(asked("test"), ["q2"]);
+    }
 }

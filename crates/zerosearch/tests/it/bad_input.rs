@@ -97,6 +97,47 @@ fn training_and_evaluation_questions_may_not_overlap() {
 }
 
 #[test]
+fn questions_that_are_left_out_are_said_and_written_down() {
+    let desk = desk("");
+    desk.write("some.jsonl", questions() + "{\"question\":\"who?\"}\n");
+    desk.write("held-out.jsonl", "{\"question\":\"What is number 3\",\"golden_answers\":[\"x\"]}\n");
+    let settings = [
+        "questions.train=[\"some.jsonl\"]",
+        "questions.skip_unusable=true",
+        "questions.exclude=[\"held-out.jsonl\"]",
+    ];
+    let settings: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
+    let output = desk.run(&[["train", "recipe.toml", "--run", "run"].as_slice(), &settings].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let words = "left out: 1 training rows and 0 evaluation rows without a question or an answer, 1 training";
+    assert!(stderr(&output).contains(words), "{}", stderr(&output));
+    let record: serde_json::Value = serde_json::from_str(&desk.read("run/run.json")).unwrap();
+    assert_eq!(record["left_out"], serde_json::json!({"unusable": 1, "excluded": 1, "eval_unusable": 0}));
+}
+
+#[test]
+fn questions_of_tuning_rows_are_not_evaluated_with() {
+    let desk = desk("");
+    let row = "{\"question\":\"what is number 3?\",\"segments\":[{\"author\":\"policy\",\"text\":\"me\"}]}\n";
+    desk.write("rows.jsonl", row);
+    desk.succeed(&["sft", "recipe.toml", "--data", "rows.jsonl", "--run", "tuned"]);
+    let words = ["eval", "--config", "recipe.toml", "--questions", "questions.jsonl", "--out", "out"];
+    let eval = |model: &str| desk.run(&[words.as_slice(), &["--model", model]].concat());
+    let told = stderr(&eval("tuned/checkpoints/000001"));
+    assert_told(&told, &["tuned/checkpoints/000001 was trained in tuned", "1 of 8 evaluation questions"]);
+    // So it is for a run that began from there.
+    let words = ["train", "recipe.toml", "--model", "tuned/checkpoints/000001", "--run", "run"];
+    desk.write("others.jsonl", questions().replace("number", "letter"));
+    desk.succeed(&[words.as_slice(), &["--set", "questions.train=[\"others.jsonl\"]"]].concat());
+    assert_told(&stderr(&eval("run/checkpoints/000003")), &["was trained in tuned"]);
+    // What cannot be checked is said.
+    std::fs::remove_file(desk.path("rows.jsonl")).unwrap();
+    let output = eval("tuned/checkpoints/000001");
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("file rows.jsonl is gone"), "{}", stderr(&output));
+}
+
+#[test]
 fn damaged_weights_are_refused_with_the_tensor() {
     let desk = desk("");
     desk.succeed(&["export", "--model", "random", "--dtype", "f32", "--out", "model"]);
