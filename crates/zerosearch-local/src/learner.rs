@@ -11,7 +11,7 @@ use zerosearch_learner::{
     Adam, Boxed, Capabilities, Example, Learner, LearnerError, Loss, LossReport, Policy, Result, StepReport,
 };
 
-use crate::kernels::RotaryTable;
+use crate::kernels::{Arithmetic, RotaryTable};
 use crate::model::config::ModelConfig;
 use crate::model::{Layout, Machine, Network, Transposed, rotary_frequencies};
 use crate::options::LearnerOptions;
@@ -169,6 +169,14 @@ impl Inner {
         Ok(())
     }
 
+    /// The numbers in which an export is the same model, bit for bit.
+    fn dtype(&self) -> Dtype {
+        match self.machine.arithmetic {
+            Arithmetic::Bf16 => Dtype::Bf16,
+            Arithmetic::F32 => Dtype::F32,
+        }
+    }
+
     fn export(&self, training: &Training, directory: &Path, dtype: Dtype) -> Result<()> {
         let weights = |name: &str| {
             let tensor = self.layout.tensors.iter().find(|tensor| tensor.name == name);
@@ -221,7 +229,7 @@ impl Learner for LocalLearner {
         let directory = directory.to_owned();
         self.blocking(move |inner| {
             let training = inner.training();
-            inner.export(&training, &directory, Dtype::Bf16)?;
+            inner.export(&training, &directory, inner.dtype())?;
             training.state.save(&directory)
         })
     }
@@ -233,7 +241,7 @@ impl Learner for LocalLearner {
 
     fn export<'a>(&'a self, directory: &'a Path) -> Boxed<'a, Result<()>> {
         let directory = directory.to_owned();
-        self.blocking(move |inner| inner.export(&inner.training(), &directory, Dtype::Bf16))
+        self.blocking(move |inner| inner.export(&inner.training(), &directory, inner.dtype()))
     }
 }
 

@@ -48,7 +48,12 @@ impl Network {
         let matrix = |place: &Range<usize>, inner: usize| {
             Ok(Panels::of_rows(machine.arithmetic, &read(place)?, inner, machine.kernels()))
         };
-        let vector = |place: &Range<usize>| Ok(read(place)?.into_owned());
+        // Stored as the matrices are: what is exported in this arithmetic is then the very same model.
+        let vector = |place: &Range<usize>| {
+            let mut vector = read(place)?.into_owned();
+            machine.arithmetic.round(&mut vector);
+            Ok(vector)
+        };
         let width = config.width;
         let layer = |layer: &LayerLayout| {
             Ok(Layer {

@@ -165,6 +165,8 @@ fn a_model_too_large_for_memory_is_refused_before_it_is_loaded() {
         "model.layers=64",
         "--set",
         "model.width=65536",
+        "--set",
+        "model.heads=256",
     ];
     assert_told(&desk.fail(&words), &["GiB of memory", "available"]);
 }
