@@ -231,7 +231,8 @@ mod tests {
             high_freq_factor: 4.0,
             original_context: 8192,
         };
-        let changes: [(&dyn Fn(&mut ModelConfig), &str); 10] = [
+        type Change<'a> = &'a dyn Fn(&mut ModelConfig);
+        let changes: [(Change<'_>, &str); 10] = [
             (&|it| it.layers = 0, "the number of layers is 0; it must be from 1 to 4096"),
             (&|it| it.kv_heads = 0, "the number of key heads is 0"),
             (&|it| it.kv_heads = 2, "9 query heads cannot share 2 key heads evenly"),

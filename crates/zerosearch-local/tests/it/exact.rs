@@ -13,7 +13,9 @@ use zerosearch_learner::{
 };
 use zerosearch_local::{Checkpoint, Dtype, Isa, LearnerOptions, LocalLearner, Threads};
 
-use crate::models::{ARITHMETICS, FIXTURES, fixture, instruction_sets, long_reader, open, options, requests};
+use crate::models::{
+    ARITHMETICS, FIXTURES, fixture, instruction_sets, long_reader, one_context, open, options, requests,
+};
 
 /// A request and its reply.
 type Pair = (SamplingRequest, Sample);
@@ -127,8 +129,8 @@ async fn a_reply_does_not_depend_on_its_neighbours_threads_or_memory() {
             let all = requests(384, 1..90, 41, 2);
             let expected = alone(&open(&checkpoint, arithmetic, 1), &all).await;
             for threads in [1, 2, 3] {
-                // With one byte the cache holds one context of 512 tokens, so rows wait and blocks are taken away.
-                for cache_bytes in [1, 1 << 28] {
+                // The cache of one context of 512 tokens: rows wait and blocks are taken away.
+                for cache_bytes in [one_context(&checkpoint, arithmetic), 1 << 28] {
                     let mut options = options(arithmetic, Isa::detect(), threads);
                     options.policy.cache_bytes = cache_bytes;
                     let learner = LocalLearner::open(&checkpoint, options).unwrap();
@@ -265,7 +267,8 @@ async fn two_runs_end_in_the_same_files_whatever_the_threads_and_the_memory() {
                 assert!(first == run(&checkpoint, other).await, "{what}: {threads} threads");
             }
             let mut other = plan();
-            (other.policy.cache_bytes, other.activation_bytes) = (1, 0);
+            other.policy.cache_bytes = one_context(&checkpoint, other.policy.arithmetic);
+            other.activation_bytes = 0;
             assert!(first == run(&checkpoint, other).await, "{what}: little memory");
         }
     }

@@ -62,6 +62,16 @@ pub(crate) fn options(arithmetic: Arithmetic, isa: Isa, threads: usize) -> Learn
     LearnerOptions { micro_batch_tokens: 300, ..LearnerOptions::new(policy) }
 }
 
+/// Bytes of one whole context's keys and values: for each position, layer and key head one key and one value, which is
+/// padded to a multiple of 16 numbers.
+pub(crate) fn one_context(checkpoint: &Checkpoint, arithmetic: Arithmetic) -> usize {
+    let config = &checkpoint.config;
+    let numbers =
+        config.layers * config.kv_heads * (config.head_width + config.head_width.next_multiple_of(16));
+    let bytes = if arithmetic == Arithmetic::Bf16 { 2 } else { 4 };
+    config.context_length.next_multiple_of(16) * numbers * bytes
+}
+
 /// A learner on the fastest instruction set.
 pub(crate) fn open(checkpoint: &Checkpoint, arithmetic: Arithmetic, threads: usize) -> LocalLearner {
     LocalLearner::open(checkpoint, options(arithmetic, Isa::detect(), threads)).unwrap()
