@@ -32,7 +32,7 @@ pub(super) struct Eval {
     config: Option<PathBuf>,
     #[command(flatten)]
     plan: PlanFlags,
-    /// A question file, `FILE` or `NAME=FILE`; may be repeated (sets eval.questions)
+    /// A question file, `[NAME=]FILE[@SPLIT]`; may be repeated (sets eval.questions)
     #[arg(long, value_name = "FILE")]
     questions: Vec<String>,
     /// Who answers searches: simulated, scripted or none (sets eval.engine)

@@ -184,7 +184,7 @@ pub struct Model {
 /// `[questions]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Questions {
-    /// The files to train on, each a path or `name=path`.
+    /// The files to train on, each `path`, `name=path` or either with `@split`.
     pub train: Vec<String>,
     /// Files whose questions are taken out of the training questions.
     pub exclude: Vec<String>,
@@ -239,7 +239,7 @@ pub struct Simulator {
     pub max_words: usize,
     /// Tokens for one document.
     pub max_tokens: usize,
-    /// Times that a reply without anything usable is written again.
+    /// Times that a reply with fewer usable documents than asked for is written again.
     pub rewrites: usize,
     /// Its sampling temperature.
     pub temperature: f64,
@@ -359,7 +359,7 @@ pub struct Sft {
 pub struct Eval {
     /// Steps between two evaluations; 0 for none during training.
     pub every: usize,
-    /// The files to ask from, each a path or `name=path`.
+    /// The files to ask from, each `path`, `name=path` or either with `@split`.
     pub questions: Vec<String>,
     /// Who answers search calls.
     pub engine: EngineName,
