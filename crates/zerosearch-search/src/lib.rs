@@ -2,7 +2,7 @@
 //!
 //! A [`SearchEngine`] answers a [`Query`] with [`Document`]s. It knows nothing of policies, tokens or training. A
 //! simulated engine is told what kind of documents to write (a [`Label`] in the query); a real one ignores that.
-//! Everything an engine returns is hostile text: [`clean`] makes protocol tags and control characters harmless, and
+//! Everything an engine returns is hostile text: [`clean()`] makes protocol tags and control characters harmless, and
 //! every engine of this crate applies it.
 //!
 //! | here is | it becomes | in |
