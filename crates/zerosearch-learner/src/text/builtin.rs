@@ -11,8 +11,8 @@ use super::{Text, TextParts};
 /// Marks of the chat; special, so that no document can spell them. The first ends a turn.
 const MARKS: [&str; 4] = ["<|end|>", "<|system|>", "<|user|>", "<|assistant|>"];
 
-/// Tags that the policy writes, one token each.
-const TAGS: [&str; 8] = [
+/// The tags of the search protocol; each is one token of [`tiny_text`].
+pub const PROTOCOL_TAGS: [&str; 8] = [
     "<think>",
     "</think>",
     "<search>",
@@ -50,7 +50,9 @@ fn tokenizer_json() -> Value {
     let mut vocabulary: Map<String, Value> =
         (0..=u8::MAX).map(|byte| (byte_character(byte).to_string(), byte.into())).collect();
     let mut added = Vec::new();
-    for (content, special) in MARKS.map(|mark| (mark, true)).into_iter().chain(TAGS.map(|tag| (tag, false))) {
+    for (content, special) in
+        MARKS.map(|mark| (mark, true)).into_iter().chain(PROTOCOL_TAGS.map(|tag| (tag, false)))
+    {
         let id = vocabulary.len();
         vocabulary.insert(content.into(), id.into());
         added.push(json!({

@@ -12,6 +12,6 @@ mod mask;
 mod pieces;
 mod tokenizer;
 
-pub use builtin::tiny_text;
+pub use builtin::{PROTOCOL_TAGS, tiny_text};
 pub use chat::Message;
 pub use tokenizer::{Text, TextFile, TextParts};

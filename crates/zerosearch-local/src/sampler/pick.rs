@@ -11,10 +11,10 @@ pub(super) fn inverse_temperature(request: &SamplingRequest) -> f32 {
     if request.temperature > 0.0 { 1.0 / request.temperature } else { 1.0 }
 }
 
-/// The `index`-th new token of a request and its log-probability. `sum` belongs to `logits`, which are overwritten.
+/// The `index`-th new token of a request and its log-probability. `sum` belongs to `logits`.
 pub(super) fn pick(
     isa: Isa,
-    logits: &mut [f32],
+    logits: &[f32],
     sum: LogSoftmax,
     request: &SamplingRequest,
     index: usize,
@@ -25,15 +25,12 @@ pub(super) fn pick(
         return (best as TokenId, sum.logprob(logits[best] * inverse));
     }
     let draw: f64 = Seed::run(request.seed).index(index as u64).generator().random();
+    let mut weights = logits.to_vec();
+    probabilities(isa, &mut weights, inverse, sum);
     let whole = request.top_p >= 1.0 && request.top_k == 0;
     let chosen = if whole {
-        let unchanged = logits.to_vec();
-        probabilities(isa, logits, inverse, sum);
-        let chosen = draw_from(logits.iter().copied().enumerate(), draw);
-        return (chosen as TokenId, sum.logprob(unchanged[chosen] * inverse));
+        draw_from(weights.iter().copied().enumerate(), draw)
     } else {
-        let mut weights = logits.to_vec();
-        probabilities(isa, &mut weights, inverse, sum);
         draw_from(head_of(&weights, request).into_iter(), draw)
     };
     (chosen as TokenId, sum.logprob(logits[chosen] * inverse))
@@ -114,7 +111,7 @@ mod tests {
             let mut sum = [LogSoftmax::default()];
             let threads = Threads::new(1);
             log_softmax_rows((Isa::detect(), &threads), &logits, &[inverse_temperature(&request)], &mut sum);
-            let (token, _) = pick(Isa::detect(), &mut logits.clone(), sum[0], &request, 3);
+            let (token, _) = pick(Isa::detect(), &logits, sum[0], &request, 3);
             counts[token as usize] += 1.0 / 4000.0;
         }
         counts

@@ -156,7 +156,7 @@ impl Scheduler {
     fn choose(&self, stream: &[f32], ready: &[(usize, usize)]) -> Vec<(TokenId, f32)> {
         let machine = &self.network.machine;
         let ends: Vec<usize> = ready.iter().map(|&(_, end)| end).collect();
-        let mut logits = self.network.logits(stream, &ends);
+        let logits = self.network.logits(stream, &ends);
         let requests: Vec<&SamplingRequest> =
             ready.iter().map(|&(row, _)| &self.active[row].call.request).collect();
         let inverse: Vec<f32> = requests.iter().map(|request| inverse_temperature(request)).collect();
@@ -164,8 +164,8 @@ impl Scheduler {
         log_softmax_rows(machine.kernels(), &logits, &inverse, &mut sums);
         let vocabulary = self.network.config.vocabulary;
         let mut chosen = vec![(0, 0.0); ready.len()];
-        let mut work: Vec<(&mut [f32], &mut (TokenId, f32))> =
-            logits.chunks_exact_mut(vocabulary).zip(&mut chosen).collect();
+        let mut work: Vec<(&[f32], &mut (TokenId, f32))> =
+            logits.chunks_exact(vocabulary).zip(&mut chosen).collect();
         machine.threads.each_chunk(&mut work, 1, |index, work| {
             let (logits, chosen) = &mut work[0];
             let written = self.active[ready[index].0].written();

@@ -1,21 +1,10 @@
 //! Rewards: the score of the answer, or a synthetic number by which a random model can show that the loop learns.
 
-use zerosearch_learner::text::Text;
+use zerosearch_learner::text::{PROTOCOL_TAGS, Text};
 
 use crate::config;
 use crate::qa;
 use crate::rollout::{Author, Group, Trajectory};
-
-const TAGS: [&str; 8] = [
-    "<think>",
-    "</think>",
-    "<search>",
-    "</search>",
-    "<information>",
-    "</information>",
-    "<answer>",
-    "</answer>",
-];
 
 /// What a run raises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +37,7 @@ fn tags(trajectory: &Trajectory, text: &Text) -> f32 {
     let (mut tags, mut all) = (0_usize, 0_usize);
     for token in pieces.flat_map(|piece| &piece.tokens) {
         all += 1;
-        tags += usize::from(TAGS.iter().any(|tag| tag.as_bytes() == text.bytes(*token)));
+        tags += usize::from(PROTOCOL_TAGS.iter().any(|tag| tag.as_bytes() == text.bytes(*token)));
     }
     if all == 0 { 0.0 } else { tags as f32 / all as f32 }
 }
