@@ -18,8 +18,10 @@ const CHUNK: usize = 1 << 16;
 /// Everything that training changes.
 pub(crate) struct State {
     pub(crate) weights: Vec<f32>,
-    /// Empty until something was accumulated.
-    pub(crate) gradients: Vec<f32>,
+    /// Empty until something was accumulated for the first time, zero after each step.
+    gradients: Vec<f32>,
+    /// Whether anything was accumulated since the last step.
+    any_gathered: bool,
     first_moment: Vec<f32>,
     second_moment: Vec<f32>,
     steps: u64,
@@ -43,25 +45,33 @@ impl State {
     pub(crate) fn new(weights: Vec<f32>) -> Self {
         let zeros = || bytemuck::zeroed_vec(weights.len());
         let (first_moment, second_moment) = (zeros(), zeros());
-        Self { weights, gradients: Vec::new(), first_moment, second_moment, steps: 0 }
+        Self { weights, gradients: Vec::new(), any_gathered: false, first_moment, second_moment, steps: 0 }
     }
 
     /// The gathered gradients, zero at first.
     pub(crate) fn gradients(&mut self) -> &mut [f32] {
+        self.any_gathered = true;
         if self.gradients.is_empty() {
             self.gradients = bytemuck::zeroed_vec(self.weights.len());
         }
         &mut self.gradients
     }
 
+    /// The gathered gradients as they are.
+    #[cfg(test)]
+    pub(crate) fn gathered(&self) -> &[f32] {
+        &self.gradients
+    }
+
     /// As if nothing had been accumulated since the last step.
     pub(crate) fn forget_gradients(&mut self) {
-        self.gradients = Vec::new();
+        self.gradients.fill(0.0);
+        self.any_gathered = false;
     }
 
     /// One AdamW step with the gathered gradients, which are forgotten.
     pub(crate) fn step(&mut self, adam: &Adam, layout: &Layout, machine: &Machine) -> Result<StepReport> {
-        if self.gradients.is_empty() {
+        if !self.any_gathered {
             return Err(LearnerError::BadRequest(
                 "there is nothing to step with: no gradients were accumulated since the last step".into(),
             ));
@@ -92,11 +102,11 @@ impl State {
                 machine.kernels(),
                 AdamwTerms { weight_decay: if decays { adam.weight_decay } else { 0.0 }, ..terms },
                 &mut self.weights[place.clone()],
-                &self.gradients[place.clone()],
+                &mut self.gradients[place.clone()],
                 (&mut self.first_moment[place.clone()], &mut self.second_moment[place]),
             );
         }
-        self.forget_gradients();
+        self.any_gathered = false;
         Ok(StepReport { grad_norm, step: self.steps })
     }
 

@@ -23,45 +23,44 @@ pub(crate) struct AdamwTerms {
     pub(crate) weight_decay: f32,
 }
 
-/// Updates weights and moments in place; `m` and `v` are the first and second moments.
+/// Updates weights and moments in place and sets the gradients to zero; `m` and `v` are the first and second moments.
 pub(crate) fn adamw(
     (isa, threads): (Isa, &Threads),
     terms: AdamwTerms,
     weights: &mut [f32],
-    gradients: &[f32],
+    gradients: &mut [f32],
     (m, v): (&mut [f32], &mut [f32]),
 ) {
-    let (m_start, v_start) = (SharedPointer(m.as_mut_ptr()), SharedPointer(v.as_mut_ptr()));
+    let [m_start, v_start] = [&mut *m, &mut *v].map(|moment| SharedPointer(moment.as_mut_ptr()));
+    let gradients_start = SharedPointer(gradients.as_mut_ptr());
     assert!(m.len() == weights.len() && v.len() == weights.len() && gradients.len() == weights.len());
     threads.each_chunk(weights, CHUNK, |index, weights| {
         let from = index * CHUNK;
-        // SAFETY: the moments have the weights' length, so this stretch exists; stretches do not overlap.
-        let moments = unsafe {
-            (
-                std::slice::from_raw_parts_mut(m_start.get().add(from), weights.len()),
-                std::slice::from_raw_parts_mut(v_start.get().add(from), weights.len()),
-            )
+        // SAFETY: all have the weights' length, so this stretch exists; stretches do not overlap.
+        let stretch = |start: SharedPointer<f32>| unsafe {
+            std::slice::from_raw_parts_mut(start.get().add(from), weights.len())
         };
-        update(isa, terms, weights, &gradients[from..][..weights.len()], moments);
+        let (gradients, moments) = (stretch(gradients_start), (stretch(m_start), stretch(v_start)));
+        update(isa, terms, weights, gradients, moments);
     });
 }
 
 for_each_isa! {
-    fn update(terms: AdamwTerms, weights: &mut [f32], gradients: &[f32], moments: (&mut [f32], &mut [f32])) = update_body;
+    fn update(terms: AdamwTerms, weights: &mut [f32], gradients: &mut [f32], moments: (&mut [f32], &mut [f32])) = update_body;
 }
 
 #[inline(always)]
 fn update_body<const FUSED: bool>(
     terms: AdamwTerms,
     weights: &mut [f32],
-    gradients: &[f32],
+    gradients: &mut [f32],
     (m, v): (&mut [f32], &mut [f32]),
 ) {
     let ((beta1, beta2), (correction1, correction2)) = (terms.betas, terms.corrections);
     let decay = terms.learning_rate * terms.weight_decay;
     let moments = m.iter_mut().zip(v.iter_mut());
-    for ((weight, &gradient), (m, v)) in weights.iter_mut().zip(gradients).zip(moments) {
-        let gradient = gradient * terms.gradient_scale;
+    for ((weight, slot), (m, v)) in weights.iter_mut().zip(gradients).zip(moments) {
+        let gradient = std::mem::take(slot) * terms.gradient_scale;
         *m = beta1 * *m + (1.0 - beta1) * gradient;
         *v = beta2 * *v + (1.0 - beta2) * gradient * gradient;
         let root = (*v / correction2).sqrt() + terms.epsilon;
@@ -86,7 +85,7 @@ mod tests {
             weight_decay: 0.5,
         };
         let (mut weights, mut m, mut v) = ([1.0, 2.0], [0.0; 2], [0.0; 2]);
-        adamw((Isa::detect(), &threads), terms, &mut weights, &[0.3, -4.0], (&mut m, &mut v));
+        adamw((Isa::detect(), &threads), terms, &mut weights, &mut [0.3, -4.0], (&mut m, &mut v));
         assert!((weights[0] - (1.0 - 0.05 - 0.1)).abs() < 1e-6, "{}", weights[0]);
         assert!((weights[1] - (2.0 - 0.1 + 0.1)).abs() < 1e-6, "{}", weights[1]);
     }

@@ -21,6 +21,7 @@ mod rotary;
 mod strip;
 mod swiglu;
 mod threads;
+mod workspace;
 
 pub(crate) use adamw::{AdamwTerms, adamw};
 pub(crate) use attention::{AttentionRow, AttentionShape, WIDEST_HEAD, attention};
@@ -35,3 +36,4 @@ pub(crate) use panels::{Operand, Panels};
 pub(crate) use rotary::{RotaryTable, rotate};
 pub(crate) use swiglu::{swiglu, swiglu_backward};
 pub use threads::Threads;
+pub(crate) use workspace::Buffer;

@@ -4,12 +4,11 @@
 //! right factor is cut into panels of [`PANEL`] columns, inside which the inner dimension runs slowest. In bf16 two
 //! neighbours of the inner dimension lie side by side, as bf16 dot products want them.
 
-use bytemuck::{cast_slice, cast_slice_mut, zeroed_vec};
-
 use super::element::{Arithmetic, Bf16, Element};
 use super::isa::Isa;
 use super::pack::{narrow_all, panel_of_column_rows, panel_of_inner_rows, turn_columns};
 use super::threads::Threads;
+use super::workspace::Buffer;
 
 /// Columns of one panel.
 pub(super) const PANEL: usize = 64;
@@ -25,19 +24,19 @@ pub(crate) struct Operand {
 
 pub(super) enum OperandNumbers {
     Bf16(Pairs),
-    F32(Vec<f32>),
+    F32(Buffer),
 }
 
 /// bf16 numbers, two in a word.
-pub(super) struct Pairs(Vec<u32>);
+pub(super) struct Pairs(Buffer);
 
 impl Pairs {
-    fn zero(numbers: usize) -> Self {
-        Self(zeroed_vec(numbers.div_ceil(2)))
+    fn take(numbers: usize, threads: &Threads) -> Self {
+        Self(threads.workspace().take(numbers.div_ceil(2)))
     }
 
     pub(super) fn numbers(&self) -> &[Bf16] {
-        cast_slice(&self.0)
+        self.0.numbers()
     }
 }
 
@@ -51,7 +50,7 @@ impl Operand {
     ) -> Self {
         let rows = values.len() / inner;
         let numbers = match arithmetic {
-            Arithmetic::F32 => OperandNumbers::F32(values.to_vec()),
+            Arithmetic::F32 => OperandNumbers::F32(kernels.1.workspace().copy_of(values)),
             Arithmetic::Bf16 => OperandNumbers::Bf16(narrow_rows(values, inner, kernels)),
         };
         Self { numbers, rows, inner }
@@ -66,7 +65,7 @@ impl Operand {
     ) -> Self {
         let inner = values.len() / rows;
         let numbers = match arithmetic {
-            Arithmetic::F32 => OperandNumbers::F32(transpose(values, rows)),
+            Arithmetic::F32 => OperandNumbers::F32(transpose(values, rows, kernels.1)),
             Arithmetic::Bf16 => OperandNumbers::Bf16(transpose_pairs(values, rows, kernels)),
         };
         Self { numbers, rows, inner }
@@ -75,14 +74,15 @@ impl Operand {
 
 fn narrow_rows(values: &[f32], inner: usize, (isa, threads): (Isa, &Threads)) -> Pairs {
     let padded = inner.next_multiple_of(2);
-    let mut pairs = Pairs::zero(values.len() / inner * padded);
-    threads.each_chunk(cast_slice_mut(&mut pairs.0), ROWS * padded, |chunk, piece| {
+    let mut pairs = Pairs::take(values.len() / inner * padded, threads);
+    threads.each_chunk(pairs.0.numbers_mut::<Bf16>(), ROWS * padded, |chunk, piece| {
         let values = &values[chunk * ROWS * inner..];
         if padded == inner {
             return narrow_all(isa, values, piece);
         }
         for (values, to) in values.chunks_exact(inner).zip(piece.chunks_exact_mut(padded)) {
-            narrow_all(isa, values, to);
+            narrow_all(isa, values, &mut to[..inner]);
+            to[inner] = Bf16::default();
         }
     });
     pairs
@@ -91,15 +91,20 @@ fn narrow_rows(values: &[f32], inner: usize, (isa, threads): (Isa, &Threads)) ->
 /// `[inner][rows]` to `[rows][inner, padded]`.
 fn transpose_pairs(values: &[f32], rows: usize, (isa, threads): (Isa, &Threads)) -> Pairs {
     let stride = (values.len() / rows).next_multiple_of(2);
-    let mut pairs = Pairs::zero(rows * stride);
-    threads.each_chunk(&mut pairs.0, ROWS * stride / 2, |chunk, piece| {
+    let mut pairs = Pairs::take(rows * stride, threads);
+    threads.each_chunk(pairs.0.numbers_mut(), ROWS * stride / 2, |chunk, piece| {
         turn_columns(isa, values, rows, chunk * ROWS, piece);
     });
     pairs
 }
 
-fn transpose(values: &[f32], rows: usize) -> Vec<f32> {
-    (0..rows).flat_map(|row| values.iter().skip(row).step_by(rows).copied()).collect()
+fn transpose(values: &[f32], rows: usize, threads: &Threads) -> Buffer {
+    let inner = values.len() / rows;
+    let mut turned = threads.workspace().take(values.len());
+    threads.each_chunk(&mut turned, inner, |row, to| {
+        to.iter_mut().zip(values.iter().skip(row).step_by(rows)).for_each(|(to, &from)| *to = from);
+    });
+    turned
 }
 
 /// The right factor, in panels.
@@ -111,7 +116,7 @@ pub(crate) struct Panels {
 
 pub(super) enum PanelNumbers {
     Bf16(Pairs),
-    F32(Vec<f32>),
+    F32(Buffer),
 }
 
 impl Panels {
@@ -195,8 +200,8 @@ fn fill(
     columns: usize,
     threads: &Threads,
     value: impl Fn(usize, usize) -> f32 + Sync,
-) -> Vec<f32> {
-    let mut numbers: Vec<f32> = zeroed_vec(columns.div_ceil(PANEL) * PANEL * inner);
+) -> Buffer {
+    let mut numbers = threads.workspace().zeroed(columns.div_ceil(PANEL) * PANEL * inner);
     threads.each_chunk(&mut numbers, PANEL * inner, |panel, piece| {
         let first = panel * PANEL;
         for column in 0..PANEL.min(columns - first) {
@@ -216,8 +221,13 @@ fn fill_pairs(
     panel: impl Fn(usize, &mut [u32]) + Sync,
 ) -> Pairs {
     let padded = inner.next_multiple_of(2);
-    let mut pairs = Pairs::zero(columns.next_multiple_of(PANEL) * padded);
-    threads.each_chunk(&mut pairs.0, PANEL * padded / 2, |index, piece| panel(index * PANEL, piece));
+    let mut pairs = Pairs::take(columns.next_multiple_of(PANEL) * padded, threads);
+    threads.each_chunk(pairs.0.numbers_mut(), PANEL * padded / 2, |index, piece| {
+        if (index + 1) * PANEL > columns {
+            piece.fill(0);
+        }
+        panel(index * PANEL, piece);
+    });
     pairs
 }
 

@@ -1,4 +1,4 @@
-//! A persistent pool of threads that runs one parallel loop at a time.
+//! A persistent pool of threads that runs one parallel loop at a time, and the memory that such loops fill.
 //!
 //! The items of a loop are handed out one by one; each is computed by itself, so neither the number of threads nor the
 //! order of hand-out can change a result.
@@ -6,6 +6,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+
+use super::workspace::Workspace;
 
 /// How often a waiting thread looks again before it parks: a few microseconds.
 const SPINS: usize = 4_000;
@@ -18,6 +20,7 @@ pub struct Threads {
     /// Held while a loop runs: two callers take turns.
     turn: Mutex<()>,
     workers: Vec<JoinHandle<()>>,
+    workspace: Workspace,
 }
 
 struct Shared {
@@ -55,7 +58,7 @@ impl Threads {
                 std::thread::spawn(move || shared.serve())
             })
             .collect();
-        Self { shared, turn: Mutex::new(()), workers }
+        Self { shared, turn: Mutex::new(()), workers, workspace: Workspace::default() }
     }
 
     /// One thread for each core that this process may use.
@@ -66,6 +69,11 @@ impl Threads {
     /// How many threads compute.
     pub fn count(&self) -> usize {
         self.workers.len() + 1
+    }
+
+    /// Memory for results, shared by all who compute here.
+    pub(crate) fn workspace(&self) -> &Workspace {
+        &self.workspace
     }
 
     /// Calls `work(i)` once for each `i < items` and returns when all calls have. Must not be called from within

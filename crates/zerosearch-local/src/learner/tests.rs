@@ -66,7 +66,7 @@ impl Fixture {
                 let mut blocks = KeyValueBlocks::new(network.machine.arithmetic, dimensions);
                 blocks.grow(row.len().div_ceil(crate::kernels::BLOCK));
                 let stream = network.forward(&batch, &mut blocks);
-                network.logits(&stream, &(0..row.len()).collect::<Vec<_>>())
+                network.logits(&stream, &(0..row.len()).collect::<Vec<_>>()).to_vec()
             })
             .collect()
     }
@@ -100,7 +100,7 @@ impl Fixture {
         let training = self.learner.inner.training();
         for tensor in &self.learner.inner.layout.tensors {
             let expected = self.numbers(&format!("{prefix}.grad.{}", tensor.name));
-            let error = relative(&training.state.gradients[tensor.place.clone()], &expected);
+            let error = relative(&training.state.gathered()[tensor.place.clone()], &expected);
             assert!(error < 1e-3, "{} {prefix}: gradient of {} is off by {error}", self.name, tensor.name);
         }
     }
@@ -180,7 +180,7 @@ fn computing_layers_twice_or_cutting_the_batch_gives_the_same_gradients() {
             let fixture = Fixture::open(name, options);
             fixture.learner.inner.accumulate(&fixture.examples(), &fixture.loss(CLIPPED)).unwrap();
             let training = fixture.learner.inner.training();
-            training.state.gradients.clone()
+            training.state.gathered().to_vec()
         };
         let kept = gradients(&|_| ());
         assert_eq!(kept, gradients(&|options| options.activation_bytes = 0), "{name}: the same bits");
@@ -284,7 +284,7 @@ fn an_entropy_bonus_has_the_slope_of_the_loss() {
     let mut loss = fixture.loss(Objective::ImportanceSampling);
     (loss.entropy_bonus, loss.temperature) = (0.7, 0.8);
     inner.accumulate(&fixture.examples(), &loss).unwrap();
-    let gradients = inner.training().state.gradients.clone();
+    let gradients = inner.training().state.gathered().to_vec();
     // Along the gradient itself the slope is its squared norm.
     let norm: f64 = gradients.iter().map(|&g| f64::from(g) * f64::from(g)).sum();
     let step = 1e-3 / norm.sqrt();

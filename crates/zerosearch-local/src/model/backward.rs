@@ -1,10 +1,11 @@
 //! The backward pass, written out by hand: the gradient of every parameter of a layer from the gradient of its output.
 
-use super::forward::{Batch, Recording, add, gather, scatter};
+use super::forward::{Batch, Recording, add, scatter};
 use super::head::{HeadGradients, Predictions, Slopes, Target};
 use super::{Layout, Network};
 use crate::kernels::{
-    AttentionGradients, KeyValueBlocks, Panels, attention_backward, rms_norm_backward, swiglu_backward,
+    AttentionGradients, Buffer, KeyValueBlocks, Panels, attention_backward, rms_norm_backward,
+    swiglu_backward,
 };
 
 /// The matrices of one version of the weights, packed for `gradient * matrix`.
@@ -64,11 +65,11 @@ impl Pass<'_> {
         let mut inputs = Vec::with_capacity(network.layers.len());
         let mut recordings = Vec::with_capacity(network.layers.len());
         for layer in 0..network.layers.len() {
-            inputs.push(stream.clone());
+            inputs.push(network.machine.copy_of(&stream));
             let recording = network.layer(layer, &mut stream, self.batch, (self.blocks, 0));
             recordings.push(self.keep.then_some(recording));
         }
-        let mut gradient = vec![0.0; stream.len()];
+        let mut gradient = network.machine.zeroed(stream.len());
         let mut norm_gradient = vec![0.0; network.config.width];
         let predictions = network.predictions_and_gradients(
             &stream,
@@ -83,12 +84,12 @@ impl Pass<'_> {
         );
         add(&mut gradients[self.layout.norm.clone()], &norm_gradient);
         for layer in (0..network.layers.len()).rev() {
-            let input = inputs.pop().unwrap_or_default();
-            let recording = recordings
-                .pop()
-                .flatten()
-                .unwrap_or_else(|| network.layer(layer, &mut input.clone(), self.batch, (self.blocks, 0)));
-            self.layer(layer, (&input, recording), &mut gradient, gradients);
+            let recording = recordings.pop().flatten().unwrap_or_else(|| {
+                let mut stream = network.machine.copy_of(&inputs[layer]);
+                network.layer(layer, &mut stream, self.batch, (self.blocks, 0))
+            });
+            self.layer(layer, (&inputs[layer], recording), &mut gradient, gradients);
+            inputs.truncate(layer);
         }
         let width = network.config.width;
         let embedding = &mut gradients[self.layout.embedding.clone()];
@@ -120,7 +121,7 @@ impl Pass<'_> {
     fn feed_forward(
         &self,
         index: usize,
-        (middle, mut gate_up): (&[f32], Vec<f32>),
+        (middle, mut gate_up): (&[f32], Buffer),
         gradient: &mut [f32],
         gradients: &mut [f32],
     ) {
@@ -150,14 +151,14 @@ impl Pass<'_> {
         (fused, attended, log_sums): (&[f32], &[f32], &[f32]),
         gradient: &[f32],
         gradients: &mut [f32],
-    ) -> Vec<f32> {
+    ) -> Buffer {
         let (network, place) = (self.network, &self.layout.layers[index]);
         let machine = &network.machine;
         let shape = network.shape();
         let attended_width = shape.heads * shape.head_width;
         machine.add_weight_gradient(gradient, attended, attended_width, &mut gradients[place.output.clone()]);
         let out_gradient = machine.product(gradient, &self.transposed.layers[index].output);
-        let mut fused_gradient = vec![0.0; fused.len()];
+        let mut fused_gradient = machine.take(fused.len());
         attention_backward(
             machine.kernels(),
             shape,
@@ -176,24 +177,23 @@ impl Pass<'_> {
     fn unturn(
         &self,
         index: usize,
-        mut fused_gradient: Vec<f32>,
-        unnormalised: [Vec<f32>; 2],
+        mut fused_gradient: Buffer,
+        unnormalised: Option<[Buffer; 2]>,
         gradients: &mut [f32],
-    ) -> Vec<f32> {
+    ) -> Buffer {
         let network = self.network;
         network.turn(&mut fused_gradient, &self.batch.positions, true);
-        if !network.config.qk_norm {
+        let Some([query, key]) = unnormalised else {
             return fused_gradient;
-        }
+        };
         let (layer, place) = (&network.layers[index], &self.layout.layers[index]);
         let fused_width = network.shape().fused_width();
-        let [query, key] = unnormalised;
         for (before, columns, norm, place) in [
             (query, network.query_columns(), &layer.query_norm, &place.query_norm),
             (key, network.key_columns(), &layer.key_norm, &place.key_norm),
         ] {
-            let after_gradient = gather(&fused_gradient, fused_width, columns.clone());
-            let mut before_gradient = vec![0.0; before.len()];
+            let after_gradient = network.machine.gather(&fused_gradient, fused_width, columns.clone());
+            let mut before_gradient = network.machine.zeroed(before.len());
             rms_norm_backward(
                 network.machine.kernels(),
                 (&before, &after_gradient),

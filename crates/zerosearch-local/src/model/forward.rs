@@ -3,7 +3,7 @@
 use zerosearch_learner::TokenId;
 
 use super::network::{Layer, Network};
-use crate::kernels::{AttentionRow, BLOCK, KeyValueBlocks, attention, rms_norm, rotate, swiglu};
+use crate::kernels::{AttentionRow, BLOCK, Buffer, KeyValueBlocks, attention, rms_norm, rotate, swiglu};
 
 /// Tokens to compute together: pieces of any number of rows, end to end, without padding.
 #[derive(Clone, Debug, Default)]
@@ -40,14 +40,14 @@ impl Batch {
 /// What a layer leaves for its backward pass.
 pub(crate) struct Recording {
     /// Turned queries and keys, and values; keys and values rounded as attention saw them.
-    pub(super) fused: Vec<f32>,
-    /// Queries and keys before their norms; empty without such norms.
-    pub(super) unnormalised: [Vec<f32>; 2],
-    pub(super) log_sums: Vec<f32>,
-    pub(super) attended: Vec<f32>,
+    pub(super) fused: Buffer,
+    /// Queries and keys before their norms, where there are such norms.
+    pub(super) unnormalised: Option<[Buffer; 2]>,
+    pub(super) log_sums: Buffer,
+    pub(super) attended: Buffer,
     /// The residual stream between attention and feed-forward.
-    pub(super) middle: Vec<f32>,
-    pub(super) gate_up: Vec<f32>,
+    pub(super) middle: Buffer,
+    pub(super) gate_up: Buffer,
 }
 
 impl Recording {
@@ -66,9 +66,9 @@ impl Recording {
 
 impl Network {
     /// The embedding of each token, `[tokens][width]`.
-    pub(crate) fn embed(&self, tokens: &[TokenId]) -> Vec<f32> {
+    pub(crate) fn embed(&self, tokens: &[TokenId]) -> Buffer {
         let width = self.config.width;
-        let mut out = vec![0.0; tokens.len() * width];
+        let mut out = self.machine.take(tokens.len() * width);
         for (row, &token) in out.chunks_exact_mut(width).zip(tokens) {
             self.embedding.column(token as usize, row);
         }
@@ -76,7 +76,7 @@ impl Network {
     }
 
     /// All layers. Keys and values go into `blocks`, which has room for every layer.
-    pub(crate) fn forward(&self, batch: &Batch, blocks: &mut KeyValueBlocks) -> Vec<f32> {
+    pub(crate) fn forward(&self, batch: &Batch, blocks: &mut KeyValueBlocks) -> Buffer {
         let mut stream = self.embed(&batch.tokens);
         for layer in 0..self.layers.len() {
             self.layer(layer, &mut stream, batch, (blocks, layer));
@@ -102,8 +102,8 @@ impl Network {
         self.store(&mut fused, batch, (blocks, slot));
 
         let shape = self.shape();
-        let mut attended = vec![0.0; batch.tokens.len() * shape.heads * shape.head_width];
-        let mut log_sums = vec![0.0; batch.tokens.len() * shape.heads];
+        let mut attended = machine.take(batch.tokens.len() * shape.heads * shape.head_width);
+        let mut log_sums = machine.take(batch.tokens.len() * shape.heads);
         attention(
             machine.kernels(),
             shape,
@@ -111,24 +111,24 @@ impl Network {
             (blocks, slot),
             (&mut attended, Some(&mut log_sums)),
         );
-        add(stream, &machine.product(&attended, &layer.output));
-        let middle = stream.to_vec();
+        machine.add_product(&attended, &layer.output, stream);
+        let middle = machine.copy_of(stream);
 
         let normalised = self.normalised(stream, &layer.middle_norm);
         let gate_up = machine.product(&normalised, &layer.gate_up);
         let activated = self.activated(&gate_up);
-        add(stream, &machine.product(&activated, &layer.down));
+        machine.add_product(&activated, &layer.down, stream);
         Recording { fused, unnormalised, log_sums, attended, middle, gate_up }
     }
 
-    pub(super) fn normalised(&self, values: &[f32], weight: &[f32]) -> Vec<f32> {
-        let mut out = vec![0.0; values.len()];
+    pub(super) fn normalised(&self, values: &[f32], weight: &[f32]) -> Buffer {
+        let mut out = self.machine.take(values.len());
         rms_norm(self.machine.kernels(), values, (weight, self.config.norm_epsilon), &mut out);
         out
     }
 
-    pub(super) fn activated(&self, gate_up: &[f32]) -> Vec<f32> {
-        let mut out = vec![0.0; gate_up.len() / 2];
+    pub(super) fn activated(&self, gate_up: &[f32]) -> Buffer {
+        let mut out = self.machine.take(gate_up.len() / 2);
         swiglu(self.machine.kernels(), gate_up, self.config.mlp_width, &mut out);
         out
     }
@@ -141,18 +141,16 @@ impl Network {
     }
 
     /// Normalises queries and keys head by head where the model does; returns them as they were.
-    fn normalise_heads(&self, layer: &Layer, fused: &mut [f32]) -> [Vec<f32>; 2] {
-        if !self.config.qk_norm {
-            return [Vec::new(), Vec::new()];
-        }
-        [(&layer.query_norm, self.query_columns()), (&layer.key_norm, self.key_columns())].map(
-            |(norm, columns)| {
-                let before = gather(fused, self.shape().fused_width(), columns.clone());
-                let after = self.normalised(&before, norm);
-                scatter(&after, fused, self.shape().fused_width(), columns);
+    fn normalise_heads(&self, layer: &Layer, fused: &mut [f32]) -> Option<[Buffer; 2]> {
+        let heads = [(&layer.query_norm, self.query_columns()), (&layer.key_norm, self.key_columns())];
+        self.config.qk_norm.then(|| {
+            heads.map(|(norm, columns)| {
+                let width = self.shape().fused_width();
+                let before = self.machine.gather(fused, width, columns.clone());
+                scatter(&self.normalised(&before, norm), fused, width, columns);
                 before
-            },
-        )
+            })
+        })
     }
 
     pub(super) fn query_columns(&self) -> std::ops::Range<usize> {
@@ -192,12 +190,7 @@ fn add_bias(rows: &mut [f32], bias: &[f32]) {
     }
 }
 
-/// Some columns of every row, end to end.
-pub(super) fn gather(rows: &[f32], width: usize, columns: std::ops::Range<usize>) -> Vec<f32> {
-    rows.chunks_exact(width).flat_map(|row| &row[columns.clone()]).copied().collect()
-}
-
-/// Puts [`gather`]ed columns back.
+/// Puts columns from [`Machine::gather`](super::Machine::gather) back.
 pub(super) fn scatter(from: &[f32], rows: &mut [f32], width: usize, columns: std::ops::Range<usize>) {
     for (row, from) in rows.chunks_exact_mut(width).zip(from.chunks_exact(columns.len())) {
         row[columns.clone()].copy_from_slice(from);

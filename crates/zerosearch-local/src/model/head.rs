@@ -1,7 +1,9 @@
 //! The language-model head, computed only where a log-probability is wanted and a few positions at a time.
 
 use super::{Machine, Network};
-use crate::kernels::{LogSoftmax, Panels, RowGradient, log_softmax_rows, logits_gradient, rms_norm_backward};
+use crate::kernels::{
+    Buffer, LogSoftmax, Panels, RowGradient, log_softmax_rows, logits_gradient, rms_norm_backward,
+};
 
 /// Positions whose logits are in memory together.
 pub(crate) const LOGITS_AT_ONCE: usize = 256;
@@ -41,7 +43,7 @@ pub(crate) type Slopes = (f32, f32);
 
 impl Network {
     /// Logits at `positions` of the last layer's output, `[positions][vocabulary]`.
-    pub(crate) fn logits(&self, stream: &[f32], positions: &[usize]) -> Vec<f32> {
+    pub(crate) fn logits(&self, stream: &[f32], positions: &[usize]) -> Buffer {
         let (_, normalised) = self.head_input(stream, positions.iter().copied());
         self.machine.product(&normalised, self.head_panels())
     }
@@ -100,7 +102,7 @@ impl Network {
         gradients: &mut HeadGradients<'_>,
     ) {
         let width = self.config.width;
-        let mut row_gradient = vec![0.0; rows.len()];
+        let mut row_gradient = self.machine.zeroed(rows.len());
         rms_norm_backward(
             self.machine.kernels(),
             (rows, normalised_gradient),
@@ -113,9 +115,16 @@ impl Network {
     }
 
     /// Rows of the last layer's output, as they are and normalised.
-    fn head_input(&self, stream: &[f32], positions: impl Iterator<Item = usize>) -> (Vec<f32>, Vec<f32>) {
+    fn head_input(
+        &self,
+        stream: &[f32],
+        positions: impl ExactSizeIterator<Item = usize>,
+    ) -> (Buffer, Buffer) {
         let width = self.config.width;
-        let rows: Vec<f32> = positions.flat_map(|at| &stream[at * width..][..width]).copied().collect();
+        let mut rows = self.machine.take(positions.len() * width);
+        for (row, at) in rows.chunks_exact_mut(width).zip(positions) {
+            row.copy_from_slice(&stream[at * width..][..width]);
+        }
         let normalised = self.normalised(&rows, &self.norm);
         (rows, normalised)
     }

@@ -1,8 +1,9 @@
 //! What computes: an instruction set, an arithmetic and a pool of threads.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use crate::kernels::{Arithmetic, Isa, Operand, Panels, Product, Threads, multiply};
+use crate::kernels::{Arithmetic, Buffer, Isa, Operand, Panels, Product, Threads, multiply};
 
 /// The means of computing that all versions of a model share.
 #[derive(Clone)]
@@ -18,13 +19,45 @@ impl Machine {
         (self.isa, &self.threads)
     }
 
-    /// `values * panels`, where `values` is `[rows][inner]`.
-    pub(super) fn product(&self, values: &[f32], panels: &Panels) -> Vec<f32> {
-        let operand = Operand::new(self.arithmetic, values, panels.inner(), self.kernels());
-        let mut out = vec![0.0; values.len() / panels.inner() * panels.columns()];
-        let product = Product { operand: &operand, panels, out: &mut out, accumulate: false };
-        multiply(self.isa, &self.threads, product);
+    /// Room for `length` numbers, which are yet to be written.
+    pub(super) fn take(&self, length: usize) -> Buffer {
+        self.threads.workspace().take(length)
+    }
+
+    /// Room for `length` zeros.
+    pub(super) fn zeroed(&self, length: usize) -> Buffer {
+        self.threads.workspace().zeroed(length)
+    }
+
+    /// Room with the same numbers.
+    pub(super) fn copy_of(&self, numbers: &[f32]) -> Buffer {
+        self.threads.workspace().copy_of(numbers)
+    }
+
+    /// Some columns of every row (`[rows][width]`), end to end.
+    pub(super) fn gather(&self, rows: &[f32], width: usize, columns: Range<usize>) -> Buffer {
+        let mut out = self.take(rows.len() / width * columns.len());
+        for (row, out) in rows.chunks_exact(width).zip(out.chunks_exact_mut(columns.len())) {
+            out.copy_from_slice(&row[columns.clone()]);
+        }
         out
+    }
+
+    /// `values * panels`, where `values` is `[rows][inner]`.
+    pub(super) fn product(&self, values: &[f32], panels: &Panels) -> Buffer {
+        let mut out = self.take(values.len() / panels.inner() * panels.columns());
+        self.multiply(values, panels, (&mut out, false));
+        out
+    }
+
+    /// `into += values * panels`
+    pub(super) fn add_product(&self, values: &[f32], panels: &Panels, into: &mut [f32]) {
+        self.multiply(values, panels, (into, true));
+    }
+
+    fn multiply(&self, values: &[f32], panels: &Panels, (out, accumulate): (&mut [f32], bool)) {
+        let operand = Operand::new(self.arithmetic, values, panels.inner(), self.kernels());
+        multiply(self.isa, &self.threads, Product { operand: &operand, panels, out, accumulate });
     }
 
     /// `into += out_gradient^T * input`: the gradient of a matrix (`[outputs][inputs]`) that made `outputs` numbers from
