@@ -2,6 +2,7 @@
 
 use super::exp::exp;
 use super::isa::{Isa, for_each_isa};
+use super::strip::LANES;
 use super::threads::Threads;
 
 /// Rows of one item of work.
@@ -49,13 +50,27 @@ fn forward_rows_body<const FUSED: bool>(fused: &[f32], width: usize, out: &mut [
 fn backward_rows_body<const FUSED: bool>(fused: &mut [f32], out_gradient: &[f32], width: usize) {
     for (fused, gradient) in fused.chunks_exact_mut(2 * width).zip(out_gradient.chunks_exact(width)) {
         let (gates, ups) = fused.split_at_mut(width);
-        for ((gate, up), &gradient) in gates.iter_mut().zip(ups).zip(gradient) {
-            let sigmoid = sigmoid(*gate);
-            let silu = *gate * sigmoid;
-            let slope = sigmoid * (1.0 + *gate * (1.0 - sigmoid));
-            *gate = gradient * *up * slope;
-            *up = gradient * silu;
+        let ((gates, last_gates), (ups, last_ups)) =
+            (gates.as_chunks_mut::<LANES>(), ups.as_chunks_mut::<LANES>());
+        let (gradients, last_gradients) = gradient.as_chunks::<LANES>();
+        for ((gates, ups), gradients) in gates.iter_mut().zip(ups).zip(gradients) {
+            // Copies, because the compiler cannot see that gates and ups are apart.
+            let (mut new_gates, mut new_ups) = (*gates, *ups);
+            backward_lanes(&mut new_gates, &mut new_ups, gradients);
+            (*gates, *ups) = (new_gates, new_ups);
         }
+        backward_lanes(last_gates, last_ups, last_gradients);
+    }
+}
+
+#[inline(always)]
+fn backward_lanes(gates: &mut [f32], ups: &mut [f32], gradients: &[f32]) {
+    for ((gate, up), &gradient) in gates.iter_mut().zip(ups).zip(gradients) {
+        let sigmoid = sigmoid(*gate);
+        let silu = *gate * sigmoid;
+        let slope = sigmoid * (1.0 + *gate * (1.0 - sigmoid));
+        *gate = gradient * *up * slope;
+        *up = gradient * silu;
     }
 }
 
