@@ -1,12 +1,16 @@
 //! Log-probabilities of a row of logits, and the gradient that flows back into it.
 //!
-//! `lp_j = z_j - ln sum_i e^(z_i)` with `z = logits / temperature`. Sixteen sums run side by side over the whole vocabulary
-//! and are added in a fixed order at the end.
+//! `lp_j = z_j - ln sum_i e^(z_i)` with `z = logits / temperature`. The vocabulary is cut into stretches of [`STRETCH`]; in each,
+//! sixteen sums run side by side and are added in a fixed order at the end. The sums of the stretches are what a draw walks
+//! along first.
 
 use super::exp::exp;
 use super::isa::{Isa, for_each_isa};
 use super::strip::{LANES, Lanes};
 use super::threads::Threads;
+
+/// Entries of the vocabulary that are summed together.
+pub(crate) const STRETCH: usize = 1024;
 
 /// What a row of logits sums to.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -15,7 +19,7 @@ pub(crate) struct LogSoftmax {
     pub(crate) maximum: f32,
     /// `ln sum_i e^(z_i - maximum)`
     pub(crate) log_sum: f32,
-    /// Entropy in nats.
+    /// Entropy in nats; 0 where it was not asked for.
     pub(crate) entropy: f32,
 }
 
@@ -35,56 +39,99 @@ pub(crate) fn log_softmax_rows(
 ) {
     let vocabulary = logits.len() / out.len().max(1);
     threads.each_chunk(out, 1, |row, out| {
-        sum_row(isa, &logits[row * vocabulary..][..vocabulary], inverse_temperatures[row], &mut out[0]);
+        let logits = &logits[row * vocabulary..][..vocabulary];
+        let mut sums = vec![0.0; vocabulary.div_ceil(STRETCH)];
+        sum_row(isa, logits, inverse_temperatures[row], (&mut sums, &mut out[0]), true);
     });
 }
 
+/// One row without its entropy, and the sum of `e^(z - maximum)` over each of its stretches.
+pub(crate) fn log_softmax_and_sums(
+    isa: Isa,
+    logits: &[f32],
+    inverse_temperature: f32,
+) -> (LogSoftmax, Vec<f32>) {
+    let mut sums = vec![0.0; logits.len().div_ceil(STRETCH)];
+    let mut out = LogSoftmax::default();
+    sum_row(isa, logits, inverse_temperature, (&mut sums, &mut out), false);
+    (out, sums)
+}
+
 for_each_isa! {
-    /// Replaces one row of logits by probabilities.
-    pub(crate) fn probabilities(logits: &mut [f32], inverse_temperature: f32, sum: LogSoftmax) = probabilities_body;
+    /// Writes `e^(z - maximum)` of each logit.
+    pub(crate) fn weights(logits: &[f32], inverse_temperature: f32, maximum: f32, out: &mut [f32]) = weights_body;
 }
 
 #[inline(always)]
-fn probabilities_body<const FUSED: bool>(logits: &mut [f32], inverse_temperature: f32, sum: LogSoftmax) {
-    for logit in logits {
-        *logit = exp(sum.logprob(*logit * inverse_temperature));
+fn weights_body<const FUSED: bool>(logits: &[f32], inverse_temperature: f32, maximum: f32, out: &mut [f32]) {
+    for (out, &logit) in out.iter_mut().zip(logits) {
+        *out = exp(logit * inverse_temperature - maximum);
     }
 }
 
 for_each_isa! {
-    fn sum_row(logits: &[f32], inverse_temperature: f32, out: &mut LogSoftmax) = sum_row_body;
+    fn sum_row(
+        logits: &[f32],
+        inverse_temperature: f32,
+        out: (&mut [f32], &mut LogSoftmax),
+        entropy: bool,
+    ) = sum_row_body;
 }
 
 #[inline(always)]
-fn sum_row_body<const FUSED: bool>(logits: &[f32], inverse_temperature: f32, out: &mut LogSoftmax) {
-    let (whole, rest) = logits.as_chunks::<LANES>();
-    let mut maxima: Lanes = [f32::NEG_INFINITY; LANES];
+fn sum_row_body<const FUSED: bool>(
+    logits: &[f32],
+    inverse_temperature: f32,
+    (sums, out): (&mut [f32], &mut LogSoftmax),
+    entropy: bool,
+) {
+    let maximum = largest(logits) * inverse_temperature;
+    let (mut total, mut product) = (0.0, 0.0);
+    for (logits, sum) in logits.chunks(STRETCH).zip(sums) {
+        let (weights, products) = if entropy {
+            sum_stretch::<true>(logits, inverse_temperature, maximum)
+        } else {
+            sum_stretch::<false>(logits, inverse_temperature, maximum)
+        };
+        *sum = weights;
+        total += f64::from(weights);
+        product += f64::from(products);
+    }
+    let log_sum = total.ln();
+    let entropy = if entropy { (log_sum - product / total) as f32 } else { 0.0 };
+    *out = LogSoftmax { maximum, log_sum: log_sum as f32, entropy };
+}
+
+#[inline(always)]
+fn largest(logits: &[f32]) -> f32 {
+    let (whole, rest) = logits.as_chunks::<{ 4 * LANES }>();
+    let mut maxima = [f32::NEG_INFINITY; 4 * LANES];
     for chunk in whole {
         for (maximum, &logit) in maxima.iter_mut().zip(chunk) {
             *maximum = if logit > *maximum { logit } else { *maximum };
         }
     }
-    let largest = maxima.into_iter().chain(rest.iter().copied()).fold(f32::NEG_INFINITY, f32::max);
-    let maximum = largest * inverse_temperature;
+    maxima.into_iter().chain(rest.iter().copied()).fold(f32::NEG_INFINITY, f32::max)
+}
+
+/// The sums of `e^d` and, if wanted, of `e^d d` over one stretch, where `d = z - maximum`.
+#[inline(always)]
+fn sum_stretch<const ENTROPY: bool>(logits: &[f32], inverse_temperature: f32, maximum: f32) -> (f32, f32) {
+    let (whole, rest) = logits.as_chunks::<LANES>();
     let (mut sums, mut products): (Lanes, Lanes) = ([0.0; LANES], [0.0; LANES]);
-    for chunk in whole {
-        for lane in 0..LANES {
-            let below = chunk[lane] * inverse_temperature - maximum;
-            let weight = exp(below);
-            sums[lane] += weight;
-            products[lane] += weight * below;
-        }
-    }
-    for (lane, &logit) in rest.iter().enumerate() {
+    let mut add = |lane: usize, logit: f32| {
         let below = logit * inverse_temperature - maximum;
         let weight = exp(below);
         sums[lane] += weight;
-        products[lane] += weight * below;
+        if ENTROPY {
+            products[lane] += weight * below;
+        }
+    };
+    for chunk in whole {
+        (0..LANES).for_each(|lane| add(lane, chunk[lane]));
     }
-    let sum: f32 = sums.into_iter().sum();
-    let product: f32 = products.into_iter().sum();
-    let log_sum = sum.ln();
-    *out = LogSoftmax { maximum, log_sum, entropy: log_sum - product / sum };
+    rest.iter().enumerate().for_each(|(lane, &logit)| add(lane, logit));
+    (sums.into_iter().sum(), products.into_iter().sum())
 }
 
 /// What one row's loss sends back.

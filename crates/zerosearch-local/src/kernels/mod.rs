@@ -29,7 +29,9 @@ pub(crate) use attention_backward::{AttentionGradients, attention_backward};
 pub(crate) use block::{BLOCK, KeyValueBlocks};
 pub use element::Arithmetic;
 pub use isa::Isa;
-pub(crate) use logprob::{LogSoftmax, RowGradient, log_softmax_rows, logits_gradient, probabilities};
+pub(crate) use logprob::{
+    LogSoftmax, RowGradient, STRETCH, log_softmax_and_sums, log_softmax_rows, logits_gradient, weights,
+};
 pub(crate) use matmul::{Product, multiply};
 pub(crate) use norm::{rms_norm, rms_norm_backward};
 pub(crate) use panels::{Operand, Panels};

@@ -9,9 +9,9 @@ use zerosearch_learner::text::Text;
 use zerosearch_learner::{LearnerError, Result, Sample, SamplingRequest, TokenId};
 
 use super::cache::Cache;
-use super::pick::{inverse_temperature, pick};
+use super::pick::pick;
 use super::row::{Call, Row};
-use crate::kernels::{Arithmetic, BLOCK, KeyValueBlocks, LogSoftmax, log_softmax_rows};
+use crate::kernels::{Arithmetic, BLOCK, KeyValueBlocks};
 use crate::model::config::ModelConfig;
 use crate::model::{Batch, Network};
 
@@ -157,19 +157,12 @@ impl Scheduler {
         let machine = &self.network.machine;
         let ends: Vec<usize> = ready.iter().map(|&(_, end)| end).collect();
         let logits = self.network.logits(stream, &ends);
-        let requests: Vec<&SamplingRequest> =
-            ready.iter().map(|&(row, _)| &self.active[row].call.request).collect();
-        let inverse: Vec<f32> = requests.iter().map(|request| inverse_temperature(request)).collect();
-        let mut sums = vec![LogSoftmax::default(); ready.len()];
-        log_softmax_rows(machine.kernels(), &logits, &inverse, &mut sums);
         let vocabulary = self.network.config.vocabulary;
         let mut chosen = vec![(0, 0.0); ready.len()];
-        let mut work: Vec<(&[f32], &mut (TokenId, f32))> =
-            logits.chunks_exact(vocabulary).zip(&mut chosen).collect();
-        machine.threads.each_chunk(&mut work, 1, |index, work| {
-            let (logits, chosen) = &mut work[0];
-            let written = self.active[ready[index].0].written();
-            **chosen = pick(machine.isa, logits, sums[index], requests[index], written);
+        machine.threads.each_chunk(&mut chosen, 1, |index, chosen| {
+            let row = &self.active[ready[index].0];
+            let logits = &logits[index * vocabulary..][..vocabulary];
+            chosen[0] = pick(machine.isa, logits, &row.call.request, row.written());
         });
         chosen
     }
