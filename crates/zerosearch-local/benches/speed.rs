@@ -1,6 +1,6 @@
 //! Tokens per second of training and sampling at the shape of SmolLM2-135M with random weights.
 //!
-//! `cargo bench -p zerosearch-local [-- train|sample]` prints one line per case: median of three.
+//! `cargo bench -p zerosearch-local [-- train|rollout|prefill|sample]` prints one line per case: median of three.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -51,6 +51,12 @@ async fn main() {
     if wanted("train") {
         train(&learner).await;
     }
+    if wanted("rollout") {
+        rollout(&learner).await;
+    }
+    if wanted("prefill") {
+        prefill(&learner).await;
+    }
     if wanted("sample") {
         for rows in [1, 8, 64] {
             sample(&learner, rows).await;
@@ -60,22 +66,47 @@ async fn main() {
 
 async fn train(learner: &LocalLearner) {
     let (rows, length) = (4, 256);
-    let mut times = Vec::new();
-    for step in 0..4 {
-        let batch: Vec<Example> = (0..rows)
+    let batch = |step| -> Vec<Example> {
+        (0..rows)
             .map(|index| Example {
                 tokens: row(length, step * rows + index),
                 weights: (0..length).map(|at| if at == 0 { 0.0 } else { 1.0 }).collect(),
                 ..Example::default()
             })
-            .collect();
-        let normalizer = (rows * (length - 1)) as f64;
+            .collect()
+    };
+    train_on(learner, "train 4 x 256", batch).await;
+}
+
+/// Two groups of eight conversations of three turns: a prompt of 150 tokens that the group shares, then documents and what the
+/// policy wrote (35 % of all tokens) in turns, 200 to 700 tokens in all.
+async fn rollout(learner: &LocalLearner) {
+    let conversation = |step: usize, index: usize| {
+        let length = 200 + index * 500 / 15;
+        let prompt = row(150, 31 * step + index / 8);
+        let tokens = [prompt, row(length - 150, 1000 * step + index)].concat();
+        let turn = (length - 150).div_ceil(3);
+        let written = length * 35 / 300;
+        let weight = |at: usize| f32::from(at >= 150 && (at - 150) % turn < written);
+        Example { weights: (0..length).map(weight).collect(), tokens, ..Example::default() }
+    };
+    train_on(learner, "train 16 conversations", |step| (0..16).map(|it| conversation(step, it)).collect())
+        .await;
+}
+
+async fn train_on(learner: &LocalLearner, case: &str, batch: impl Fn(usize) -> Vec<Example>) {
+    let mut times = Vec::new();
+    let mut tokens = 0;
+    for step in 0..4 {
+        let batch = batch(step);
+        tokens = batch.iter().map(|example| example.tokens.len()).sum();
+        let weights = batch.iter().flat_map(|example| &example.weights);
         let loss = Loss {
             objective: Objective::CrossEntropy,
             kl: None,
             entropy_bonus: 0.0,
             temperature: 1.0,
-            normalizer,
+            normalizer: weights.copied().map(f64::from).sum(),
         };
         let start = Instant::now();
         learner.accumulate(&batch, &loss).await.expect("accumulates");
@@ -86,7 +117,35 @@ async fn train(learner: &LocalLearner) {
         report(&format!("  gradients {gradients:.2} s of {:.2} s", times[step]));
     }
     let seconds = median(times.split_off(1));
-    report(&format!("train 4 x 256: {:.0} tokens/s", (rows * length) as f64 / seconds));
+    report(&format!("{case}: {:.0} tokens/s", tokens as f64 / seconds));
+}
+
+/// Sixteen prompts of 512 tokens, of which they share 150.
+async fn prefill(learner: &LocalLearner) {
+    let rows = 16;
+    let mut times = Vec::new();
+    for salt in 0..3 {
+        let policy = learner.policy();
+        let prompt = |index| [row(150, salt), row(512 - 150, 100 * (salt + 1) + index)].concat();
+        let start = Instant::now();
+        let replies = (0..rows).map(|index| policy.sample(request(prompt(index), 1, index)));
+        futures::future::try_join_all(replies).await.expect("samples");
+        times.push(start.elapsed().as_secs_f64());
+    }
+    report(&format!("prefill {rows} x 512: {:.0} tokens/s", (rows * 512) as f64 / median(times)));
+}
+
+fn request(prompt: Vec<u32>, max_tokens: usize, seed: usize) -> SamplingRequest {
+    SamplingRequest {
+        prompt,
+        max_tokens,
+        temperature: 1.0,
+        top_p: 1.0,
+        top_k: 0,
+        stop_strings: Vec::new(),
+        stop_tokens: Vec::new(),
+        seed: seed as u64,
+    }
 }
 
 async fn sample(learner: &LocalLearner, rows: usize) {
@@ -94,18 +153,7 @@ async fn sample(learner: &LocalLearner, rows: usize) {
     for salt in 0..3 {
         let policy = learner.policy();
         let start = Instant::now();
-        let replies = (0..rows).map(|index| {
-            policy.sample(SamplingRequest {
-                prompt: row(64, salt * rows + index),
-                max_tokens: 64,
-                temperature: 1.0,
-                top_p: 1.0,
-                top_k: 0,
-                stop_strings: Vec::new(),
-                stop_tokens: Vec::new(),
-                seed: index as u64,
-            })
-        });
+        let replies = (0..rows).map(|index| policy.sample(request(row(64, salt * rows + index), 64, index)));
         futures::future::try_join_all(replies).await.expect("samples");
         times.push(start.elapsed().as_secs_f64());
     }

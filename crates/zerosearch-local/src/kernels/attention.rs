@@ -5,8 +5,9 @@
 //! an exact zero, and its value is not looked at: it may be left over, or not finite. A query's result therefore depends on
 //! the keys and values that it sees alone.
 
-use super::block::{BLOCK, BlockLayout, BlockNumbers, KeyValueBlocks, head};
-use super::element::Element;
+use std::cell::RefCell;
+
+use super::block::{BLOCK, BlockLayout, BlockWords, KeyValueBlocks, Pair, Word, head};
 use super::exp::exp;
 use super::isa::{Isa, for_each_isa};
 use super::strip::{LANES, Lanes, Strided, strip};
@@ -73,17 +74,21 @@ pub(crate) fn attention(
     }
     assert!(shape.head_width <= WIDEST_HEAD && shape.heads.is_multiple_of(shape.kv_heads));
     let items = items_of(rows, shape.kv_heads);
-    let out_pointer = SharedPointer(out.as_mut_ptr());
-    let sums_pointer = log_sums.map(|sums| SharedPointer(sums.as_mut_ptr()));
-    threads.each(items.len(), &|item| {
-        let item = Item { shape, layer, out: out_pointer, log_sums: sums_pointer, ..items[item] };
-        match &blocks.numbers {
-            BlockNumbers::Bf16(numbers) => {
-                item_bf16(isa, &item, &rows[item.row], fused, (numbers, blocks.layout))
+    let to = To {
+        out: SharedPointer(out.as_mut_ptr()),
+        log_sums: log_sums.map(|sums| SharedPointer(sums.as_mut_ptr())),
+    };
+    threads.each(items.len(), &|index| {
+        let item = &items[index];
+        let work = Work { shape, layer, item, row: &rows[item.row], fused, to };
+        match &blocks.words {
+            #[cfg(target_arch = "x86_64")]
+            BlockWords::Bf16(words) if isa == Isa::Avx512Bf16 => {
+                // SAFETY: an `Isa` is only chosen after `Isa::available` found its instructions on this machine.
+                unsafe { dots::attend_item(&work, (words, blocks.layout)) };
             }
-            BlockNumbers::F32(numbers) => {
-                item_f32(isa, &item, &rows[item.row], fused, (numbers, blocks.layout))
-            }
+            BlockWords::Bf16(words) => attend_item_bf16(isa, &work, (words, blocks.layout)),
+            BlockWords::F32(words) => attend_item_f32(isa, &work, (words, blocks.layout)),
         }
     });
 }
@@ -98,55 +103,38 @@ pub(super) fn assert_disjoint(rows: &[AttentionRow], tokens: usize) {
 }
 
 /// A few tokens of one row, for one key head.
-#[derive(Clone, Copy)]
 struct Item {
     row: usize,
     kv_head: usize,
     from: usize,
     to: usize,
-    shape: AttentionShape,
-    layer: usize,
+}
+
+fn items_of(rows: &[AttentionRow], kv_heads: usize) -> Vec<Item> {
+    let of_row = |(row, it): (usize, &AttentionRow)| {
+        let tokens = it.tokens;
+        (0..tokens).step_by(TOKENS).flat_map(move |from| {
+            (0..kv_heads).map(move |kv_head| Item { row, kv_head, from, to: (from + TOKENS).min(tokens) })
+        })
+    };
+    rows.iter().enumerate().flat_map(of_row).collect()
+}
+
+/// Where results go.
+#[derive(Clone, Copy)]
+struct To {
     out: SharedPointer<f32>,
     log_sums: Option<SharedPointer<f32>>,
 }
 
-fn items_of(rows: &[AttentionRow], kv_heads: usize) -> Vec<Item> {
-    let mut items = Vec::new();
-    let shape = AttentionShape { heads: 0, kv_heads, head_width: 1 };
-    for (row, it) in rows.iter().enumerate() {
-        for from in (0..it.tokens).step_by(TOKENS) {
-            for kv_head in 0..kv_heads {
-                let to = (from + TOKENS).min(it.tokens);
-                let out = SharedPointer(std::ptr::null_mut());
-                items.push(Item { row, kv_head, from, to, shape, layer: 0, out, log_sums: None });
-            }
-        }
-    }
-    items
-}
-
-type Store<'a, E> = (&'a [Box<[E]>], BlockLayout);
-
-for_each_isa! {
-    fn item_bf16(item: &Item, row: &AttentionRow, fused: &[f32], store: Store<'_, super::element::Bf16>) = item_body_bf16;
-}
-for_each_isa! {
-    fn item_f32(item: &Item, row: &AttentionRow, fused: &[f32], store: Store<'_, f32>) = item_body_f32;
-}
-
-#[inline(always)]
-fn item_body_bf16<const FUSED: bool>(
-    item: &Item,
-    row: &AttentionRow,
-    fused: &[f32],
-    store: Store<'_, super::element::Bf16>,
-) {
-    item_body::<FUSED, _>(item, row, fused, store);
-}
-
-#[inline(always)]
-fn item_body_f32<const FUSED: bool>(item: &Item, row: &AttentionRow, fused: &[f32], store: Store<'_, f32>) {
-    item_body::<FUSED, _>(item, row, fused, store);
+/// An item and what it is computed from.
+struct Work<'a> {
+    shape: AttentionShape,
+    layer: usize,
+    item: &'a Item,
+    row: &'a AttentionRow,
+    fused: &'a [f32],
+    to: To,
 }
 
 /// One query: its token in the batch, its position in the row, its head.
@@ -157,36 +145,81 @@ struct QueryAt {
     head: usize,
 }
 
-#[inline(always)]
-fn item_body<const FUSED: bool, E: Element>(
-    item: &Item,
-    row: &AttentionRow,
-    fused: &[f32],
-    store: Store<'_, E>,
-) {
-    let group = item.shape.heads / item.shape.kv_heads;
-    let keys = (row.first_position + item.to).next_multiple_of(BLOCK);
-    let mut scratch = Scratch {
-        queries: vec![0.0; QUERIES * item.shape.head_width],
-        scores: vec![0.0; QUERIES * keys],
-        block: vec![0.0; BLOCK * store.1.padded()],
-    };
-    let count = (item.to - item.from) * group;
-    let query = |index: usize| QueryAt {
-        token: row.first_token + item.from + index / group,
-        position: row.first_position + item.from + index / group,
-        head: item.kv_head * group + index % group,
-    };
-    let whole = count / QUERIES * QUERIES;
-    for first in (0..whole).step_by(QUERIES) {
-        let queries: [QueryAt; QUERIES] = std::array::from_fn(|r| query(first + r));
-        attend::<FUSED, QUERIES, E>(item, &queries, (row, fused), store, &mut scratch);
+impl Work<'_> {
+    /// How many queries there are.
+    fn queries(&self) -> usize {
+        (self.item.to - self.item.from) * self.group()
     }
-    for index in whole..count {
-        attend::<FUSED, 1, E>(item, &[query(index)], (row, fused), store, &mut scratch);
+
+    /// Query heads of one key head.
+    fn group(&self) -> usize {
+        self.shape.heads / self.shape.kv_heads
+    }
+
+    #[inline(always)]
+    fn query_at(&self, index: usize) -> QueryAt {
+        let (token, head) = (self.item.from + index / self.group(), index % self.group());
+        QueryAt {
+            token: self.row.first_token + token,
+            position: self.row.first_position + token,
+            head: self.item.kv_head * self.group() + head,
+        }
+    }
+
+    #[inline(always)]
+    fn query(&self, at: QueryAt) -> &[f32] {
+        let from = at.token * self.shape.fused_width() + at.head * self.shape.head_width;
+        &self.fused[from..from + self.shape.head_width]
+    }
+
+    /// Blocks that the last of some queries sees.
+    #[inline(always)]
+    fn blocks_seen(&self, queries: &[QueryAt]) -> &[u32] {
+        &self.row.blocks[..queries.last().map_or(0, |query| query.position / BLOCK + 1)]
+    }
+
+    /// Writes one query's result, `totals / sum`, and the logarithm of its denominator.
+    #[inline(always)]
+    fn write(&self, query: QueryAt, totals: &[f32], (maximum, sum): (f32, f32)) {
+        let place = query.token * self.shape.heads + query.head;
+        // SAFETY: inside `out`, whose length was asserted; each query of the batch belongs to exactly one item.
+        let out = unsafe {
+            let width = self.shape.head_width;
+            std::slice::from_raw_parts_mut(self.to.out.get().add(place * width), width)
+        };
+        out.iter_mut().zip(totals).for_each(|(out, total)| *out = total / sum);
+        if let Some(log_sums) = self.to.log_sums {
+            // SAFETY: as above.
+            unsafe { *log_sums.get().add(place) = maximum + sum.ln() };
+        }
     }
 }
 
+type Store<'a, W> = (&'a [Box<[W]>], BlockLayout);
+
+for_each_isa! {
+    fn attend_item_bf16(work: &Work<'_>, store: Store<'_, Pair>) = item_body_bf16;
+}
+for_each_isa! {
+    fn attend_item_f32(work: &Work<'_>, store: Store<'_, f32>) = item_body_f32;
+}
+
+#[inline(always)]
+fn item_body_bf16<const FUSED: bool>(work: &Work<'_>, store: Store<'_, Pair>) {
+    item_body::<FUSED, _>(work, store);
+}
+
+#[inline(always)]
+fn item_body_f32<const FUSED: bool>(work: &Work<'_>, store: Store<'_, f32>) {
+    item_body::<FUSED, _>(work, store);
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// What a thread computes with, kept from item to item.
+#[derive(Default)]
 struct Scratch {
     queries: Vec<f32>,
     scores: Vec<f32>,
@@ -195,59 +228,68 @@ struct Scratch {
 }
 
 #[inline(always)]
-fn attend<const FUSED: bool, const R: usize, E: Element>(
-    item: &Item,
-    queries: &[QueryAt; R],
-    (row, fused): (&AttentionRow, &[f32]),
-    (store, layout): Store<'_, E>,
+fn item_body<const FUSED: bool, W: Word>(work: &Work<'_>, store: Store<'_, W>) {
+    let mut scratch = SCRATCH.take();
+    let keys = (work.row.first_position + work.item.to).next_multiple_of(BLOCK);
+    scratch.queries.resize(QUERIES * work.shape.head_width, 0.0);
+    scratch.scores.resize(QUERIES * keys, 0.0);
+    scratch.block.resize(BLOCK * store.1.padded(), 0.0);
+    let count = work.queries();
+    for first in (0..count).step_by(QUERIES) {
+        match count - first {
+            1 => attend::<FUSED, 1, W>(work, first, store, &mut scratch),
+            2 => attend::<FUSED, 2, W>(work, first, store, &mut scratch),
+            3 => attend::<FUSED, 3, W>(work, first, store, &mut scratch),
+            _ => attend::<FUSED, QUERIES, W>(work, first, store, &mut scratch),
+        }
+    }
+    SCRATCH.set(scratch);
+}
+
+#[inline(always)]
+fn attend<const FUSED: bool, const R: usize, W: Word>(
+    work: &Work<'_>,
+    first: usize,
+    (store, layout): Store<'_, W>,
     scratch: &mut Scratch,
 ) {
-    let shape = item.shape;
-    let width = shape.head_width;
-    for (r, query) in queries.iter().enumerate() {
-        let from = query.token * shape.fused_width() + query.head * width;
-        scratch.queries[r * width..][..width].copy_from_slice(&fused[from..from + width]);
+    let (width, padded) = (work.shape.head_width, layout.padded());
+    let queries: [QueryAt; R] = std::array::from_fn(|r| work.query_at(first + r));
+    for (r, &query) in queries.iter().enumerate() {
+        scratch.queries[r * width..][..width].copy_from_slice(work.query(query));
     }
-    let block_count = queries.iter().map(|query| query.position / BLOCK + 1).max().unwrap_or(0);
-    let keys = block_count * BLOCK;
+    let seen = work.blocks_seen(&queries);
+    let keys = seen.len() * BLOCK;
     let left = Strided { numbers: &scratch.queries, row: width, inner: 1 };
-    for (index, &block) in row.blocks[..block_count].iter().enumerate() {
-        let (key, _) = head(&store[block as usize], layout, item.layer, item.kv_head);
-        let key = E::widen_all(key, &mut scratch.block);
+    for (index, &block) in seen.iter().enumerate() {
+        let (key, _) = head(&store[block as usize], layout, work.layer, work.item.kv_head);
+        let key = W::unpack(key, BLOCK, &mut scratch.block);
         let mut sums = [[0.0; LANES]; R];
         strip::<FUSED, R>(&mut sums, left, key, BLOCK, width);
         for (r, sums) in sums.iter().enumerate() {
             let scores = &mut scratch.scores[r * keys + index * BLOCK..][..BLOCK];
             for (lane, (score, sum)) in scores.iter_mut().zip(sums).enumerate() {
                 let visible = index * BLOCK + lane <= queries[r].position;
-                *score = if visible { sum * shape.scale() } else { f32::NEG_INFINITY };
+                *score = if visible { sum * work.shape.scale() } else { f32::NEG_INFINITY };
             }
         }
     }
-    let sums: [f32; R] = std::array::from_fn(|r| {
-        let (maximum, sum) = exponentials(&mut scratch.scores[r * keys..][..keys]);
-        if let Some(log_sums) = item.log_sums {
-            // SAFETY: inside `log_sums`, whose length was asserted; each query of the batch belongs to exactly one item.
-            unsafe {
-                *log_sums.get().add(queries[r].token * shape.heads + queries[r].head) = maximum + sum.ln();
-            }
-        }
-        sum
-    });
-    let chunks = layout.padded() / LANES;
+    let denominators: [(f32, f32); R] =
+        std::array::from_fn(|r| exponentials(&mut scratch.scores[r * keys..][..keys]));
+    let chunks = padded / LANES;
     let mut totals = [[[0.0; LANES]; R]; WIDEST_HEAD / LANES];
-    for (index, &block) in row.blocks[..block_count].iter().enumerate() {
-        let (_, value) = head(&store[block as usize], layout, item.layer, item.kv_head);
-        let value = E::widen_all(value, &mut scratch.block);
+    for (index, &block) in seen.iter().enumerate() {
+        let (_, value) = head(&store[block as usize], layout, work.layer, work.item.kv_head);
+        let value = W::unpack(value, padded, &mut scratch.block);
         let weights = Weights { numbers: &scratch.scores, keys, from: index * BLOCK };
-        add_values::<FUSED, R>(&mut totals[..chunks], queries, weights, (value, layout.padded()));
+        add_values::<FUSED, R>(&mut totals[..chunks], &queries, weights, (value, padded));
     }
-    for (r, query) in queries.iter().enumerate() {
-        let at = (query.token * shape.heads + query.head) * width;
-        for number in 0..width {
-            // SAFETY: inside `out`, whose length was asserted, and this query's alone.
-            unsafe { *item.out.get().add(at + number) = totals[number / LANES][r][number % LANES] / sums[r] };
+    for (r, &query) in queries.iter().enumerate() {
+        let mut total = [0.0; WIDEST_HEAD];
+        for (to, from) in total.chunks_exact_mut(LANES).zip(&totals) {
+            to.copy_from_slice(&from[r]);
         }
+        work.write(query, &total, denominators[r]);
     }
 }
 
@@ -308,5 +350,7 @@ fn exponentials(scores: &mut [f32]) -> (f32, f32) {
     (maximum, sums.into_iter().sum())
 }
 
+#[cfg(target_arch = "x86_64")]
+mod dots;
 #[cfg(test)]
 mod tests;

@@ -43,8 +43,6 @@ pub(super) trait Element: Copy + Default + Send + Sync + 'static {
     fn narrow(value: f32) -> Self;
     /// Exact.
     fn widen(self) -> f32;
-    /// [`Element::widen`] of all, in `scratch` (which is at least as long) unless they are wide already.
-    fn widen_all<'a>(from: &'a [Self], scratch: &'a mut [f32]) -> &'a [f32];
 }
 
 impl Element for f32 {
@@ -55,10 +53,6 @@ impl Element for f32 {
     #[inline(always)]
     fn widen(self) -> f32 {
         self
-    }
-    #[inline(always)]
-    fn widen_all<'a>(from: &'a [Self], _: &'a mut [f32]) -> &'a [f32] {
-        from
     }
 }
 
@@ -79,11 +73,6 @@ impl Element for Bf16 {
     #[inline(always)]
     fn widen(self) -> f32 {
         f32::from_bits(u32::from(self.0) << 16)
-    }
-    #[inline(always)]
-    fn widen_all<'a>(from: &'a [Self], scratch: &'a mut [f32]) -> &'a [f32] {
-        scratch.iter_mut().zip(from).for_each(|(to, from)| *to = from.widen());
-        &scratch[..from.len()]
     }
 }
 

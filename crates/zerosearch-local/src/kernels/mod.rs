@@ -9,6 +9,8 @@ mod adamw;
 mod attention;
 mod attention_backward;
 mod block;
+#[cfg(target_arch = "x86_64")]
+mod dot;
 mod element;
 mod exp;
 mod isa;

@@ -99,9 +99,9 @@ impl Network {
         add_bias(&mut fused, &layer.fused_bias);
         let unnormalised = self.normalise_heads(layer, &mut fused);
         self.turn(&mut fused, &batch.positions, false);
-        self.store(&mut fused, batch, (blocks, slot));
-
         let shape = self.shape();
+        blocks.store(&machine.threads, (slot, shape), (&batch.rows, &mut fused));
+
         let mut attended = machine.take(batch.tokens.len() * shape.heads * shape.head_width);
         let mut log_sums = machine.take(batch.tokens.len() * shape.heads);
         attention(
@@ -160,22 +160,6 @@ impl Network {
     pub(super) fn key_columns(&self) -> std::ops::Range<usize> {
         let from = self.config.heads * self.config.head_width;
         from..from + self.config.kv_heads * self.config.head_width
-    }
-
-    /// Rounds keys and values to what is stored, and stores them.
-    fn store(&self, fused: &mut [f32], batch: &Batch, (blocks, slot): (&mut KeyValueBlocks, usize)) {
-        let keys = self.key_columns();
-        let fused_width = self.shape().fused_width();
-        for row in &batch.rows {
-            for index in 0..row.tokens {
-                let token = row.first_token + index;
-                let position = row.first_position + index;
-                let numbers = &mut fused[token * fused_width..][keys.start..fused_width];
-                self.machine.arithmetic.round(numbers);
-                let (key, value) = numbers.split_at(keys.len());
-                blocks.write(slot, (row.blocks[position / BLOCK], position % BLOCK), key, value);
-            }
-        }
     }
 }
 

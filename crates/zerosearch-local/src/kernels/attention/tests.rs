@@ -49,20 +49,12 @@ impl Case {
         let mut fused = numbers(first_token * shape.fused_width(), 1);
         let mut blocks = KeyValueBlocks::new(arithmetic, [1, shape.kv_heads, shape.head_width]);
         blocks.grow(used as usize);
-        let keys = shape.kv_heads * shape.head_width;
         // What a block held before its row: a masked key must not show.
-        let old = numbers(2 * keys, 2);
+        let old = numbers(shape.fused_width(), 2);
         for block in 0..used {
-            (0..BLOCK).for_each(|slot| blocks.write(0, (block, slot), &old[..keys], &old[keys..]));
+            (0..BLOCK).for_each(|slot| write(&mut blocks, shape, (block, slot), &old));
         }
-        for row in &rows {
-            for at in 0..row.tokens {
-                let token = &mut fused[(row.first_token + at) * shape.fused_width()..][..shape.fused_width()];
-                let stored = &mut token[shape.heads * shape.head_width..];
-                arithmetic.round(stored);
-                blocks.write(0, (row.blocks[at / BLOCK], at % BLOCK), &stored[..keys], &stored[keys..]);
-            }
-        }
+        blocks.store(&Threads::new(2), (0, shape), (&rows, &mut fused));
         Self { shape, rows, fused, blocks }
     }
 
@@ -148,6 +140,12 @@ impl Case {
     }
 }
 
+/// Writes one position's keys and values.
+fn write(blocks: &mut KeyValueBlocks, shape: AttentionShape, (block, slot): (u32, usize), token: &[f32]) {
+    let row = AttentionRow { first_token: 0, tokens: 1, first_position: slot, blocks: vec![block] };
+    blocks.store(&Threads::new(1), (0, shape), (&[row], &mut token.to_vec()));
+}
+
 fn worst(got: &[f32], expected: &[f64]) -> f64 {
     assert_eq!(got.len(), expected.len());
     got.iter().zip(expected).map(|(&got, expected)| (f64::from(got) - expected).abs()).fold(0.0, |a, b| {
@@ -160,7 +158,8 @@ fn widened(numbers: &[f32]) -> Vec<f64> {
     numbers.iter().copied().map(f64::from).collect()
 }
 
-/// Outputs are means of numbers below 1.5: f32 arithmetic over at most 64 + 50 terms stays within 5e-6.
+/// Outputs are means of numbers below 1.5: f32 arithmetic over at most 64 + 50 terms stays within 5e-6. Dot products round
+/// queries and weights to bf16, each by at most one part in 256 (a score is below 64 * 1.5 * 1.5 / 8 = 18).
 #[test]
 fn outputs_are_those_of_the_definition() {
     let threads = Threads::new(2);
@@ -171,7 +170,9 @@ fn outputs_are_those_of_the_definition() {
             for isa in available() {
                 let (out, log_sums) = case.forward(isa, &threads);
                 let off = (worst(&out, &expected.0), worst(&log_sums, &expected.1));
-                assert!(off.0 < 5e-6 && off.1 < 5e-6, "{isa} {arithmetic} {shape:?}: off by {off:?}");
+                let dots = isa == Isa::Avx512Bf16 && arithmetic == Arithmetic::Bf16;
+                let limit = if dots { 2e-2 } else { 5e-6 };
+                assert!(off.0 < limit && off.1 < limit, "{isa} {arithmetic} {shape:?}: off by {off:?}");
             }
         }
     }
@@ -272,16 +273,16 @@ fn a_gradient_has_the_same_bits_alone_and_in_a_batch() {
 #[test]
 fn what_a_query_does_not_see_may_be_anything() {
     let threads = Threads::new(2);
-    let nothing = [f32::NAN; 2 * 64];
     for shape in shapes() {
         for arithmetic in [Arithmetic::F32, Arithmetic::Bf16] {
             for isa in available() {
                 let mut case = Case::new(shape, arithmetic);
                 let (expected, _) = case.forward(isa, &threads);
+                let nothing = vec![f32::NAN; shape.fused_width()];
                 for row in &case.rows {
-                    let keys = &nothing[..shape.kv_heads * shape.head_width];
                     for position in row.tokens * 2 / 3 + 1..row.blocks.len() * BLOCK {
-                        case.blocks.write(0, (row.blocks[position / BLOCK], position % BLOCK), keys, keys);
+                        let place = (row.blocks[position / BLOCK], position % BLOCK);
+                        write(&mut case.blocks, shape, place, &nothing);
                     }
                 }
                 let (out, _) = case.forward(isa, &threads);

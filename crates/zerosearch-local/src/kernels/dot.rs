@@ -1,0 +1,94 @@
+//! The inner loop of attention with bf16 dot products: several rows times several vectors of sixteen columns.
+
+use std::arch::x86_64::{
+    __m256bh, __m512, __m512bh, __m512i, _mm512_cvtneps_pbh, _mm512_dpbf16_ps, _mm512_loadu_si512,
+    _mm512_set1_epi32, _mm512_setzero_ps,
+};
+
+use super::block::Pair;
+use super::strip::LANES;
+
+/// Rows whose sums, four vectors each, fit the registers.
+pub(super) const ROWS: usize = 6;
+
+/// Sums of `R` rows in `V` vectors.
+pub(super) type Sums<const R: usize, const V: usize> = [[__m512; V]; R];
+
+/// A left factor addressed by row and pair, each with its stride.
+#[derive(Clone, Copy)]
+pub(super) struct Pairs<'a> {
+    pub(super) words: &'a [Pair],
+    pub(super) row: usize,
+    pub(super) inner: usize,
+}
+
+/// Sums of nothing.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn zero<const R: usize, const V: usize>() -> Sums<R, V> {
+    [[_mm512_setzero_ps(); V]; R]
+}
+
+/// `sums[r][v] += left[r][i] . right[v][i * stride..][..LANES]` for the pairs `i` from 0 to `pairs`, in this order.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+pub(super) fn dot<const R: usize, const V: usize>(
+    sums: &mut Sums<R, V>,
+    left: Pairs<'_>,
+    right: [&[Pair]; V],
+    (stride, pairs): (usize, usize),
+) {
+    if pairs == 0 {
+        return;
+    }
+    assert!((R - 1) * left.row + (pairs - 1) * left.inner < left.words.len());
+    assert!(right.iter().all(|right| (pairs - 1) * stride + LANES <= right.len()));
+    let mut running = *sums;
+    for i in 0..pairs {
+        // SAFETY: both factors reach over `pairs` pairs, as asserted above.
+        unsafe {
+            let values: [__m512i; V] =
+                std::array::from_fn(|v| _mm512_loadu_si512(right[v].as_ptr().add(i * stride).cast()));
+            for (r, sums) in running.iter_mut().enumerate() {
+                let pair = left.words.get_unchecked(r * left.row + i * left.inner).0;
+                let pair = _mm512_set1_epi32(pair.cast_signed());
+                for (sum, &value) in sums.iter_mut().zip(&values) {
+                    *sum = multiply_add(*sum, pair, value);
+                }
+            }
+        }
+    }
+    *sums = running;
+}
+
+/// Adds the products of the pairs of `left` and `right` to `sum`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+pub(super) fn multiply_add(sum: __m512, left: __m512i, right: __m512i) -> __m512 {
+    // SAFETY: both types are 512 bits without meaning of their own.
+    unsafe {
+        _mm512_dpbf16_ps(
+            sum,
+            std::mem::transmute::<__m512i, __m512bh>(left),
+            std::mem::transmute::<__m512i, __m512bh>(right),
+        )
+    }
+}
+
+/// `to[i]` becomes the pair of the numbers `2 i` and `2 i + 1` of `from`, rounded to nearest, ties to even.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+pub(super) fn narrow(from: &[f32], to: &mut [Pair]) {
+    let (chunks, rest) = from.as_chunks::<LANES>();
+    let (pairs, rest_pairs) = to.as_chunks_mut::<{ LANES / 2 }>();
+    for (from, to) in chunks.iter().zip(pairs) {
+        // SAFETY: sixteen f32 are 512 bits, eight pairs are 256; the types are only bits.
+        *to = unsafe {
+            let numbers = std::mem::transmute::<[f32; LANES], __m512>(*from);
+            std::mem::transmute::<__m256bh, [Pair; LANES / 2]>(_mm512_cvtneps_pbh(numbers))
+        };
+    }
+    for (from, to) in rest.chunks(2).zip(rest_pairs) {
+        *to = Pair::of(from[0], from.get(1).copied().unwrap_or(0.0));
+    }
+}
