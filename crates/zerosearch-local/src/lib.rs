@@ -9,6 +9,7 @@ mod learner;
 mod loss;
 mod model;
 mod options;
+mod packed;
 mod policy;
 mod sampler;
 mod state;

@@ -1,6 +1,7 @@
 //! One version of the weights, frozen: samples and scores.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use zerosearch_learner::text::Text;
@@ -10,9 +11,9 @@ use crate::kernels::RotaryTable;
 use crate::model::config::ModelConfig;
 use crate::model::{LOGITS_AT_ONCE, Layout, Network, Target, rotary_frequencies};
 use crate::options::PolicyOptions;
+use crate::packed::Packed;
 use crate::sampler::Sampler;
 use crate::state::read_weights;
-use crate::update::whole_rows;
 use crate::weights::{Checkpoint, refuse_if_too_large};
 
 /// Tokens that are scored together.
@@ -144,44 +145,41 @@ impl Policy for LocalPolicy {
 }
 
 fn score(network: &Network, rows: &[Vec<TokenId>], temperature: f32) -> Vec<Vec<f32>> {
-    let mut scores: Vec<Vec<f32>> = Vec::with_capacity(rows.len());
-    let mut rest = rows;
-    while let Some(first) = rest.first() {
-        let mut tokens = first.len();
-        let mut count = 1;
-        while count < rest.len() && tokens + rest[count].len() <= SCORED_TOGETHER {
-            tokens += rest[count].len();
-            count += 1;
-        }
-        let (now, later) = rest.split_at(count);
-        scores.extend(score_together(network, now, temperature));
-        rest = later;
+    let mut scores: Vec<Vec<f32>> = rows.iter().map(|row| vec![0.0; row.len()]).collect();
+    let rows: Vec<&[TokenId]> = rows.iter().map(Vec::as_slice).collect();
+    for packed in Packed::all(&rows, SCORED_TOGETHER) {
+        score_together(network, (&packed, &rows), temperature, &mut scores);
     }
     scores
 }
 
-fn score_together(network: &Network, rows: &[Vec<TokenId>], temperature: f32) -> Vec<Vec<f32>> {
-    let (batch, mut blocks) = whole_rows(network, rows.iter().map(Vec::as_slice));
-    let mut stream = network.embed(&batch.tokens);
+fn score_together(
+    network: &Network,
+    (packed, rows): (&Packed, &[&[TokenId]]),
+    temperature: f32,
+    scores: &mut [Vec<f32>],
+) {
+    let mut stream = network.embed(&packed.batch.tokens);
+    let mut blocks = packed.blocks(network);
     for layer in 0..network.config.layers {
-        network.layer(layer, &mut stream, &batch, (&mut blocks, 0));
+        network.layer(layer, &mut stream, &packed.batch, (&mut blocks, 0));
     }
-    let targets: Vec<Target> = batch
-        .rows
-        .iter()
-        .zip(rows)
-        .flat_map(|(place, row)| {
-            let first = place.first_token;
-            row.iter().enumerate().skip(1).map(move |(at, &token)| Target { from: first + at - 1, token })
-        })
-        .collect();
-    let mut predictions = network.predictions(&stream, &targets, temperature).into_iter();
-    rows.iter()
-        .map(|row| {
-            let rest = predictions.by_ref().take(row.len().saturating_sub(1)).map(|it| it.logprob);
-            row.first().map(|_| 0.0).into_iter().chain(rest).collect()
-        })
-        .collect()
+    // What rows share is predicted once.
+    let (mut targets, mut known, mut places) = (Vec::new(), HashMap::new(), Vec::new());
+    for (index, &(row, _)) in packed.rows.iter().enumerate() {
+        for (at, &token) in rows[row].iter().enumerate().skip(1) {
+            let from = packed.token(index, at - 1);
+            let target = *known.entry((from, token)).or_insert(targets.len());
+            if target == targets.len() {
+                targets.push(Target { from, token });
+            }
+            places.push((row, at, target));
+        }
+    }
+    let predictions = network.predictions(&stream, &targets, temperature);
+    for (row, at, target) in places {
+        scores[row][at] = predictions[target].logprob;
+    }
 }
 
 fn check_scores(row: usize, scores: &[f32]) -> Result<()> {

@@ -1,8 +1,9 @@
 //! The inner loop of attention with bf16 dot products: several rows times several vectors of sixteen columns.
 
 use std::arch::x86_64::{
-    __m256bh, __m512, __m512bh, __m512i, _mm512_cvtneps_pbh, _mm512_dpbf16_ps, _mm512_loadu_si512,
-    _mm512_set1_epi32, _mm512_setzero_ps,
+    __m256bh, __m256i, __m512, __m512bh, __m512i, _mm512_cvtepu16_epi32, _mm512_cvtneps_pbh,
+    _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_or_si512, _mm512_set1_epi32, _mm512_setzero_ps,
+    _mm512_slli_epi32,
 };
 
 use super::block::Pair;
@@ -80,15 +81,35 @@ pub(super) fn multiply_add(sum: __m512, left: __m512i, right: __m512i) -> __m512
 #[target_feature(enable = "avx512f,avx512bf16")]
 pub(super) fn narrow(from: &[f32], to: &mut [Pair]) {
     let (chunks, rest) = from.as_chunks::<LANES>();
-    let (pairs, rest_pairs) = to.as_chunks_mut::<{ LANES / 2 }>();
-    for (from, to) in chunks.iter().zip(pairs) {
+    for (from, to) in chunks.iter().zip(to.as_chunks_mut::<{ LANES / 2 }>().0) {
         // SAFETY: sixteen f32 are 512 bits, eight pairs are 256; the types are only bits.
         *to = unsafe {
             let numbers = std::mem::transmute::<[f32; LANES], __m512>(*from);
             std::mem::transmute::<__m256bh, [Pair; LANES / 2]>(_mm512_cvtneps_pbh(numbers))
         };
     }
-    for (from, to) in rest.chunks(2).zip(rest_pairs) {
+    for (from, to) in rest.chunks(2).zip(&mut to[chunks.len() * LANES / 2..]) {
         *to = Pair::of(from[0], from.get(1).copied().unwrap_or(0.0));
     }
+}
+
+/// `to[i]` becomes the pair of `first[i]` and `second[i]`, rounded as [`narrow`] does.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+pub(super) fn narrow_both((first, second): (&[f32], &[f32]), to: &mut [Pair]) {
+    let (chunks, rest) = first.as_chunks::<LANES>();
+    let (second_chunks, second_rest) = second.as_chunks::<LANES>();
+    for ((first, second), to) in chunks.iter().zip(second_chunks).zip(to.as_chunks_mut::<LANES>().0) {
+        // SAFETY: the types are only bits, 512 of them, and 256 of what was narrowed.
+        *to = unsafe {
+            let [first, second] = [first, second].map(|numbers| {
+                let numbers = _mm512_cvtneps_pbh(std::mem::transmute::<[f32; LANES], __m512>(*numbers));
+                _mm512_cvtepu16_epi32(std::mem::transmute::<__m256bh, __m256i>(numbers))
+            });
+            let pairs = _mm512_or_si512(first, _mm512_slli_epi32::<16>(second));
+            std::mem::transmute::<__m512i, [Pair; LANES]>(pairs)
+        };
+    }
+    let rest = rest.iter().zip(second_rest).zip(&mut to[chunks.len() * LANES..]);
+    rest.for_each(|((&first, &second), to)| *to = Pair::of(first, second));
 }

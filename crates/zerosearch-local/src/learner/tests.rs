@@ -12,7 +12,6 @@ use super::*;
 use crate::kernels::{Arithmetic, Isa, KeyValueBlocks, Threads};
 use crate::model::Batch;
 use crate::options::PolicyOptions;
-use crate::update::whole_rows;
 
 const FAMILIES: [&str; 3] = ["llama-tiny", "qwen2-tiny", "qwen3-tiny"];
 const ROWS: usize = 3;
@@ -61,10 +60,11 @@ impl Fixture {
             .iter()
             .map(|row| {
                 let mut batch = Batch::default();
-                batch.push_whole(row, 0);
+                let count = row.len().div_ceil(crate::kernels::BLOCK);
+                batch.push(row, 0, (0..count as u32).collect());
                 let dimensions = [config.layers, config.kv_heads, config.head_width];
                 let mut blocks = KeyValueBlocks::new(network.machine.arithmetic, dimensions);
-                blocks.grow(row.len().div_ceil(crate::kernels::BLOCK));
+                blocks.grow(count);
                 let stream = network.forward(&batch, &mut blocks);
                 network.logits(&stream, &(0..row.len()).collect::<Vec<_>>()).to_vec()
             })
@@ -301,13 +301,40 @@ fn an_entropy_bonus_has_the_slope_of_the_loss() {
     assert!((slope - norm).abs() < 1e-2 * norm, "{slope} for {norm}");
 }
 
+/// A row whose first tokens are those of every other, and whose others are its own.
+fn sharing_row(length: usize, shared: usize) -> Example {
+    let token = |at: usize| (if at < shared { 3 + 4 * at } else { 7 * at + length }) % 200;
+    Example {
+        tokens: (0..length).map(|at| token(at) as u32).collect(),
+        weights: (0..length).map(|at| if at < FIRST_TRAINED { 0.0 } else { 1.0 }).collect(),
+        advantages: vec![length as f32 / 50.0 - 1.0; length],
+        old_logprobs: vec![-5.5; length],
+        reference_logprobs: Vec::new(),
+    }
+}
+
+/// Rows with the first 40 tokens in common, some of which are trained, computed together and each in a batch of its own.
 #[test]
-fn whole_rows_have_room_for_every_position() {
-    let fixture = Fixture::open("llama-tiny", options(Arithmetic::F32, Isa::detect(), 1));
-    let network = fixture.learner.inner.network(&mut fixture.learner.inner.training());
-    let (batch, _) = whole_rows(&network, [[1_u32; 17].as_slice(), &[1; 16]].into_iter());
-    assert_eq!(batch.rows[0].blocks, [0, 1]);
-    assert_eq!(batch.rows[1].blocks, [2]);
+fn what_rows_share_is_trained_for_each_of_them() {
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
+        for (name, arithmetic) in
+            FAMILIES.into_iter().flat_map(|name| [(name, Arithmetic::Bf16), (name, Arithmetic::F32)])
+        {
+            let train = |micro_batch_tokens: usize| {
+                let options = options(arithmetic, isa, 2);
+                let fixture = Fixture::open(name, LearnerOptions { micro_batch_tokens, ..options });
+                let examples = [45, 52, 59].map(|length| sharing_row(length, 40));
+                let report = fixture.learner.inner.accumulate(&examples, &fixture.loss(CLIPPED)).unwrap();
+                let gradients = fixture.learner.inner.training().state.gathered().to_vec();
+                (report.examples, gradients)
+            };
+            let (together, apart) = (train(1000), train(1));
+            assert_eq!(together.0, apart.0, "{name} {arithmetic} {isa}: the same bits");
+            let limit = if arithmetic == Arithmetic::F32 { 1e-5 } else { 1e-2 };
+            let error = relative(&together.1, &apart.1);
+            assert!(error < limit, "{name} {arithmetic} {isa}: gradients are off by {error}");
+        }
+    }
 }
 
 fn run<T>(future: impl Future<Output = T>) -> T {

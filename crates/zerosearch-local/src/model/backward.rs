@@ -164,6 +164,7 @@ impl Pass<'_> {
             shape,
             &self.batch.rows,
             AttentionGradients {
+                arithmetic: machine.arithmetic,
                 fused,
                 log_sums,
                 out_gradient: &out_gradient,

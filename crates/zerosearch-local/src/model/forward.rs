@@ -3,7 +3,7 @@
 use zerosearch_learner::TokenId;
 
 use super::network::{Layer, Network};
-use crate::kernels::{AttentionRow, BLOCK, Buffer, KeyValueBlocks, attention, rms_norm, rotate, swiglu};
+use crate::kernels::{AttentionRow, Buffer, KeyValueBlocks, attention, rms_norm, rotate, swiglu};
 
 /// Tokens to compute together: pieces of any number of rows, end to end, without padding.
 #[derive(Clone, Debug, Default)]
@@ -27,13 +27,6 @@ impl Batch {
         });
         self.tokens.extend_from_slice(tokens);
         self.positions.extend(first_position..first_position + tokens.len());
-    }
-
-    /// Appends a whole row, with new blocks after the `used` that are taken; returns how many are taken then.
-    pub(crate) fn push_whole(&mut self, tokens: &[TokenId], used: usize) -> usize {
-        let end = used + tokens.len().div_ceil(BLOCK);
-        self.push(tokens, 0, (used as u32..end as u32).collect());
-        end
     }
 }
 
