@@ -59,8 +59,8 @@ impl PolicyOptions {
 pub struct LearnerOptions {
     /// How its policies compute; it computes the same way.
     pub policy: PolicyOptions,
-    /// Tokens that are trained on together; a longer row is a batch of its own. Part of a run's plan, because
-    /// another cut rounds sums of gradients differently.
+    /// Tokens that are trained on together, those that rows share counted once; a longer row is a batch of its own. Part
+    /// of a run's plan, because another cut rounds sums of gradients differently.
     pub micro_batch_tokens: usize,
     /// Memory for what layers leave for the backward pass, in bytes. Beyond it each layer is computed a second
     /// time; that changes time, not one bit.
