@@ -4,16 +4,15 @@
 //! which the products are added from the first `i` to the last (in bf16 two at a time, as one dot product does it);
 //! cutting the inner dimension only parks that accumulator in `out`.
 
-use super::element::{Bf16, Element};
 use super::isa::{Isa, for_each_isa, multiply_add};
-use super::panels::{Operand, OperandNumbers, PANEL, PanelNumbers, Panels};
+use super::panels::{Operand, OperandNumbers, PANEL, PanelNumbers, Panels, Steps};
 use super::strip::{LANES, Lanes, Strided, strip};
 use super::threads::{SharedPointer, Threads};
 
 /// Rows whose accumulators fit the registers of the widest instruction set.
 const TILE_ROWS: usize = 6;
 /// Rows that one item of work covers.
-const ROWS_AT_ONCE: usize = 8 * TILE_ROWS;
+const ROWS_AT_ONCE: usize = PANEL;
 /// How much of the inner dimension is walked before the next tile: a panel's share stays in the second-level cache.
 const INNER_AT_ONCE: usize = 2048;
 
@@ -36,26 +35,28 @@ pub(crate) fn multiply(isa: Isa, threads: &Threads, product: Product<'_>) {
     assert_eq!(out.len(), operand.rows * panels.columns, "the result has another size");
     let row_blocks = operand.rows.div_ceil(ROWS_AT_ONCE);
     let columns = panels.columns;
+    let panel_count = columns.div_ceil(PANEL);
     let pointer = SharedPointer(out.as_mut_ptr());
-    threads.each(panels.columns.div_ceil(PANEL) * row_blocks, &|item| {
-        let (panel, row_block) = (item / row_blocks, item % row_blocks);
+    threads.each(panel_count * row_blocks, &|item| {
+        // The larger factor is walked once, the smaller one again and again: it is the one that a cache may hold.
+        let (panel, row_block) = if row_blocks > panel_count {
+            (item % panel_count, item / panel_count)
+        } else {
+            (item / row_blocks, item % row_blocks)
+        };
         let first_row = row_block * ROWS_AT_ONCE;
         let last_row = (first_row + ROWS_AT_ONCE).min(operand.rows);
-        let inner = if matches!(operand.numbers, OperandNumbers::Bf16(_)) {
-            operand.inner.next_multiple_of(2)
-        } else {
-            operand.inner
-        };
+        let group = if matches!(operand.numbers, OperandNumbers::Bf16(_)) { 2 } else { 1 };
+        let inner = operand.inner.next_multiple_of(group);
         for from in (0..inner).step_by(INNER_AT_ONCE) {
             for row in (first_row..last_row).step_by(TILE_ROWS) {
                 let tile = Tile {
-                    row,
+                    left: operand.start(row) + from / group * operand.steps.inner,
+                    steps: operand.steps,
                     rows: TILE_ROWS.min(last_row - row),
-                    panel,
+                    right: (panel * inner + from) * PANEL,
                     columns: PANEL.min(columns - panel * PANEL),
-                    from,
-                    to: (from + INNER_AT_ONCE).min(inner),
-                    stride: inner,
+                    inner: INNER_AT_ONCE.min(inner - from),
                     keep: accumulate || from > 0,
                 };
                 // SAFETY: the tile's corner lies inside `out`; tiles of different items do not overlap.
@@ -68,15 +69,23 @@ pub(crate) fn multiply(isa: Isa, threads: &Threads, product: Product<'_>) {
 
 /// A piece of the result: up to `TILE_ROWS` rows of one panel, over a stretch of the inner dimension.
 struct Tile {
-    row: usize,
+    /// Where it starts in the left factor, in pairs (f32: numbers), and how that goes on.
+    left: usize,
+    steps: Steps,
     rows: usize,
-    panel: usize,
+    /// Where it starts in the right factor, in numbers.
+    right: usize,
     columns: usize,
-    from: usize,
-    to: usize,
-    /// Length of an operand row and of a panel, padding included.
-    stride: usize,
+    /// Length of the stretch of the inner dimension; even in bf16.
+    inner: usize,
     keep: bool,
+}
+
+impl Tile {
+    /// How far the left factor is read, in pairs (f32: numbers) of which there are `groups`.
+    fn reach(&self, groups: usize) -> usize {
+        (self.rows - 1) * self.steps.row + (groups - 1) * self.steps.inner + 1
+    }
 }
 
 /// Where a tile's first element goes.
@@ -99,14 +108,12 @@ impl Corner {
 fn compute(isa: Isa, operand: &Operand, panels: &Panels, tile: &Tile, corner: Corner) {
     match (&operand.numbers, &panels.numbers) {
         (OperandNumbers::Bf16(left), PanelNumbers::Bf16(right)) => {
-            let left = &left.numbers()[tile.row * tile.stride + tile.from..];
-            let right = &right.numbers()[(tile.panel * tile.stride + tile.from) * PANEL..];
+            let left = &left.words()[tile.left..];
+            let right = &right.words()[tile.right / 2..];
             #[cfg(target_arch = "x86_64")]
             if isa == Isa::Avx512Bf16 {
-                assert!(
-                    tile.to > tile.from && left.len() >= (tile.rows - 1) * tile.stride + tile.to - tile.from
-                );
-                assert!(right.len() >= (tile.to - tile.from) * PANEL);
+                assert!(tile.inner > 0 && left.len() >= tile.reach(tile.inner / 2));
+                assert!(right.len() >= tile.inner / 2 * PANEL);
                 // SAFETY: the instruction set is available, and the slices were just checked against the tile.
                 unsafe { avx512::tile(left.as_ptr(), right.as_ptr(), tile, corner) };
                 return;
@@ -114,9 +121,7 @@ fn compute(isa: Isa, operand: &Operand, panels: &Panels, tile: &Tile, corner: Co
             pairs(isa, left, right, tile, corner);
         }
         (OperandNumbers::F32(left), PanelNumbers::F32(right)) => {
-            let left = &left[tile.row * tile.stride + tile.from..];
-            let right = &right[(tile.panel * tile.stride + tile.from) * PANEL..];
-            singles(isa, left, right, tile, corner);
+            singles(isa, &left[tile.left..], &right[tile.right..], tile, corner);
         }
         _ => panic!("the factors of a product have different number formats"),
     }
@@ -132,7 +137,7 @@ fn singles_body<const FUSED: bool>(left: &[f32], right: &[f32], tile: &Tile, cor
     match tile.rows {
         TILE_ROWS => single_rows::<FUSED, TILE_ROWS>(left, right, tile, (corner, 0)),
         rows => (0..rows).for_each(|row| {
-            single_rows::<FUSED, 1>(&left[row * tile.stride..], right, tile, (corner, row));
+            single_rows::<FUSED, 1>(&left[row * tile.steps.row..], right, tile, (corner, row));
         }),
     }
 }
@@ -144,35 +149,46 @@ fn single_rows<const FUSED: bool, const R: usize>(
     tile: &Tile,
     (corner, first): (Corner, usize),
 ) {
-    let left = Strided { numbers: left, row: tile.stride, inner: 1 };
+    let left = Strided { numbers: left, row: tile.steps.row, inner: tile.steps.inner };
     for column in (0..tile.columns).step_by(LANES) {
         let mut sums = load::<R>(tile, corner, (first, column));
-        strip::<FUSED, R>(&mut sums, left, &right[column..], PANEL, tile.to - tile.from);
+        strip::<FUSED, R>(&mut sums, left, &right[column..], PANEL, tile.inner);
         store(&sums, tile, corner, (first, column));
     }
 }
 
 for_each_isa! {
     /// The bf16 tile where there are no bf16 dot products.
-    fn pairs(left: &[Bf16], right: &[Bf16], tile: &Tile, corner: Corner) = pairs_body;
+    fn pairs(left: &[u32], right: &[u32], tile: &Tile, corner: Corner) = pairs_body;
 }
 
 #[inline(always)]
-fn pairs_body<const FUSED: bool>(left: &[Bf16], right: &[Bf16], tile: &Tile, corner: Corner) {
+fn pairs_body<const FUSED: bool>(left: &[u32], right: &[u32], tile: &Tile, corner: Corner) {
     for row in 0..tile.rows {
-        let left = &left[row * tile.stride..][..tile.to - tile.from];
         for column in (0..tile.columns).step_by(LANES) {
             let [mut sums] = load::<1>(tile, corner, (row, column));
-            for (pair, factors) in left.chunks_exact(2).enumerate() {
-                let right = &right[pair * 2 * PANEL + 2 * column..][..2 * LANES];
-                for (sum, values) in sums.iter_mut().zip(right.chunks_exact(2)) {
-                    *sum = multiply_add::<FUSED>(factors[0].widen(), values[0].widen(), *sum);
-                    *sum = multiply_add::<FUSED>(factors[1].widen(), values[1].widen(), *sum);
+            for pair in 0..tile.inner / 2 {
+                let factors = left[row * tile.steps.row + pair * tile.steps.inner];
+                let right = &right[pair * PANEL + column..][..LANES];
+                for (sum, &values) in sums.iter_mut().zip(right) {
+                    *sum = multiply_add::<FUSED>(first(factors), first(values), *sum);
+                    *sum = multiply_add::<FUSED>(second(factors), second(values), *sum);
                 }
             }
             store(&[sums], tile, corner, (row, column));
         }
     }
+}
+
+/// The first number of a pair.
+#[inline(always)]
+fn first(pair: u32) -> f32 {
+    f32::from_bits(pair << 16)
+}
+
+#[inline(always)]
+fn second(pair: u32) -> f32 {
+    f32::from_bits(pair & 0xffff_0000)
 }
 
 #[inline(always)]
@@ -208,15 +224,15 @@ mod avx512 {
         _mm512_maskz_loadu_ps, _mm512_set1_epi32, _mm512_setzero_ps,
     };
 
-    use super::{Bf16, Corner, LANES, PANEL, TILE_ROWS, Tile};
+    use super::{Corner, LANES, PANEL, Steps, TILE_ROWS, Tile};
 
     const VECTORS: usize = PANEL / LANES;
 
     /// # Safety
-    /// `left` must reach over the tile's rows (`tile.stride` apart) and `right` over its panel, both over
-    /// `tile.to - tile.from` numbers of the inner dimension, an even count; `corner` must belong to the tile.
+    /// `left` must reach as far as the tile does ([`Tile::reach`]) and `right` over its panel, both over `tile.inner`
+    /// numbers of the inner dimension, an even count; `corner` must belong to the tile.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    pub(super) unsafe fn tile(left: *const Bf16, right: *const Bf16, tile: &Tile, corner: Corner) {
+    pub(super) unsafe fn tile(left: *const u32, right: *const u32, tile: &Tile, corner: Corner) {
         // SAFETY: passed on as promised; each arm has exactly the tile's number of rows.
         unsafe {
             match tile.rows {
@@ -234,7 +250,7 @@ mod avx512 {
     /// As [`tile`], which has `R` rows.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    unsafe fn rows<const R: usize>(left: *const Bf16, right: *const Bf16, tile: &Tile, corner: Corner) {
+    unsafe fn rows<const R: usize>(left: *const u32, right: *const u32, tile: &Tile, corner: Corner) {
         let mut sums = [[_mm512_setzero_ps(); VECTORS]; R];
         let mask = |vector: usize| -> u16 {
             match tile.columns.saturating_sub(vector * LANES) {
@@ -254,9 +270,11 @@ mod avx512 {
                 }
             }
         }
-        for pair in 0..(tile.to - tile.from) / 2 {
+        for pair in 0..tile.inner / 2 {
             // SAFETY: the caller promised that both factors reach this far.
-            unsafe { dot_pair(&mut sums, left.add(2 * pair), right.add(pair * 2 * PANEL), tile.stride) };
+            unsafe {
+                dot_pair(&mut sums, left.add(pair * tile.steps.inner), right.add(pair * PANEL), tile.steps);
+            }
         }
         for (r, sums) in sums.iter().enumerate() {
             for (vector, &sum) in sums.iter().enumerate() {
@@ -270,21 +288,21 @@ mod avx512 {
     }
 
     /// # Safety
-    /// `left` must reach over two numbers in each of `R` rows, `stride` apart, and `right` over two of a panel's rows.
+    /// `left` must reach over one pair in each of `R` rows, and `right` over the pairs of a panel's columns.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     unsafe fn dot_pair<const R: usize>(
         sums: &mut [[__m512; VECTORS]; R],
-        left: *const Bf16,
-        right: *const Bf16,
-        stride: usize,
+        left: *const u32,
+        right: *const u32,
+        steps: Steps,
     ) {
-        // SAFETY: promised by the caller; both reads are unaligned by intent.
+        // SAFETY: promised by the caller.
         unsafe {
             let values: [__m512i; VECTORS] =
-                std::array::from_fn(|vector| _mm512_loadu_si512(right.add(vector * 2 * LANES).cast()));
+                std::array::from_fn(|vector| _mm512_loadu_si512(right.add(vector * LANES).cast()));
             for (r, sums) in sums.iter_mut().enumerate() {
-                let pair = _mm512_set1_epi32(left.add(r * stride).cast::<i32>().read_unaligned());
+                let pair = _mm512_set1_epi32((*left.add(r * steps.row)).cast_signed());
                 for (sum, &value) in sums.iter_mut().zip(&values) {
                     *sum = _mm512_dpbf16_ps(
                         *sum,

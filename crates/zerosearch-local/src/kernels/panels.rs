@@ -6,7 +6,7 @@
 
 use super::element::{Arithmetic, Bf16, Element};
 use super::isa::Isa;
-use super::pack::{narrow_all, panel_of_column_rows, panel_of_inner_rows, turn_columns};
+use super::pack::{narrow_all, panel_of_column_rows, panel_of_inner_rows};
 use super::threads::Threads;
 use super::workspace::Buffer;
 
@@ -15,10 +15,19 @@ pub(super) const PANEL: usize = 64;
 /// Rows that one item of work lays out.
 const ROWS: usize = 16;
 
-/// The left factor: activations or gradients, row by row, each row padded with a zero to an even length in bf16.
+/// The left factor: activations or gradients.
 pub(crate) struct Operand {
     pub(super) numbers: OperandNumbers,
     pub(super) rows: usize,
+    pub(super) inner: usize,
+    /// How far it is to the next row and to the next pair (f32: number) of the inner dimension, in pairs (numbers).
+    pub(super) steps: Steps,
+}
+
+/// Two strides.
+#[derive(Clone, Copy)]
+pub(super) struct Steps {
+    pub(super) row: usize,
     pub(super) inner: usize,
 }
 
@@ -35,13 +44,17 @@ impl Pairs {
         Self(threads.workspace().take(numbers.div_ceil(2)))
     }
 
+    pub(super) fn words(&self) -> &[u32] {
+        self.0.numbers()
+    }
+
     pub(super) fn numbers(&self) -> &[Bf16] {
         self.0.numbers()
     }
 }
 
 impl Operand {
-    /// `values` is `[rows][inner]`.
+    /// `values` is `[rows][inner]`. In bf16 each row is padded with a zero to an even length.
     pub(crate) fn new(
         arithmetic: Arithmetic,
         values: &[f32],
@@ -49,14 +62,16 @@ impl Operand {
         kernels: (Isa, &Threads),
     ) -> Self {
         let rows = values.len() / inner;
-        let numbers = match arithmetic {
-            Arithmetic::F32 => OperandNumbers::F32(kernels.1.workspace().copy_of(values)),
-            Arithmetic::Bf16 => OperandNumbers::Bf16(narrow_rows(values, inner, kernels)),
+        let (numbers, row) = match arithmetic {
+            Arithmetic::F32 => (OperandNumbers::F32(kernels.1.workspace().copy_of(values)), inner),
+            Arithmetic::Bf16 => {
+                (OperandNumbers::Bf16(narrow_rows(values, inner, kernels)), inner.div_ceil(2))
+            }
         };
-        Self { numbers, rows, inner }
+        Self { numbers, rows, inner, steps: Steps { row, inner: 1 } }
     }
 
-    /// The transpose of `values`, which is `[inner][rows]`.
+    /// The transpose of `values`, which is `[inner][rows]`. In bf16 it lies as [`Panels::of_columns`] of `values` would.
     pub(crate) fn transposed(
         arithmetic: Arithmetic,
         values: &[f32],
@@ -64,11 +79,22 @@ impl Operand {
         kernels: (Isa, &Threads),
     ) -> Self {
         let inner = values.len() / rows;
-        let numbers = match arithmetic {
-            Arithmetic::F32 => OperandNumbers::F32(transpose(values, rows, kernels.1)),
-            Arithmetic::Bf16 => OperandNumbers::Bf16(transpose_pairs(values, rows, kernels)),
+        let (numbers, step) = match arithmetic {
+            Arithmetic::F32 => (OperandNumbers::F32(kernels.1.workspace().copy_of(values)), rows),
+            Arithmetic::Bf16 => (OperandNumbers::Bf16(pairs_of_columns(values, rows, kernels)), PANEL),
         };
-        Self { numbers, rows, inner }
+        Self { numbers, rows, inner, steps: Steps { row: 1, inner: step } }
+    }
+
+    /// Where a row starts, in pairs (f32: numbers). Only from a row to the next multiple of [`PANEL`] do the steps hold.
+    pub(super) fn start(&self, row: usize) -> usize {
+        let pairs = self.inner.div_ceil(2);
+        match (&self.numbers, self.steps.row) {
+            (OperandNumbers::Bf16(_), 1) if self.steps.inner == PANEL => {
+                row / PANEL * PANEL * pairs + row % PANEL
+            }
+            (_, step) => row * step,
+        }
     }
 }
 
@@ -78,7 +104,7 @@ fn narrow_rows(values: &[f32], inner: usize, (isa, threads): (Isa, &Threads)) ->
     threads.each_chunk(pairs.0.numbers_mut::<Bf16>(), ROWS * padded, |chunk, piece| {
         let values = &values[chunk * ROWS * inner..];
         if padded == inner {
-            return narrow_all(isa, values, piece);
+            return narrow_all(isa, &values[..piece.len()], piece);
         }
         for (values, to) in values.chunks_exact(inner).zip(piece.chunks_exact_mut(padded)) {
             narrow_all(isa, values, &mut to[..inner]);
@@ -86,25 +112,6 @@ fn narrow_rows(values: &[f32], inner: usize, (isa, threads): (Isa, &Threads)) ->
         }
     });
     pairs
-}
-
-/// `[inner][rows]` to `[rows][inner, padded]`.
-fn transpose_pairs(values: &[f32], rows: usize, (isa, threads): (Isa, &Threads)) -> Pairs {
-    let stride = (values.len() / rows).next_multiple_of(2);
-    let mut pairs = Pairs::take(rows * stride, threads);
-    threads.each_chunk(pairs.0.numbers_mut(), ROWS * stride / 2, |chunk, piece| {
-        turn_columns(isa, values, rows, chunk * ROWS, piece);
-    });
-    pairs
-}
-
-fn transpose(values: &[f32], rows: usize, threads: &Threads) -> Buffer {
-    let inner = values.len() / rows;
-    let mut turned = threads.workspace().take(values.len());
-    threads.each_chunk(&mut turned, inner, |row, to| {
-        to.iter_mut().zip(values.iter().skip(row).step_by(rows)).for_each(|(to, &from)| *to = from);
-    });
-    turned
 }
 
 /// The right factor, in panels.
@@ -149,14 +156,11 @@ impl Panels {
         kernels: (Isa, &Threads),
     ) -> Self {
         let inner = matrix.len() / columns;
-        let (isa, threads) = kernels;
         let numbers = match arithmetic {
             Arithmetic::F32 => {
-                PanelNumbers::F32(fill(inner, columns, threads, |at, column| matrix[at * columns + column]))
+                PanelNumbers::F32(fill(inner, columns, kernels.1, |at, column| matrix[at * columns + column]))
             }
-            Arithmetic::Bf16 => PanelNumbers::Bf16(fill_pairs(inner, columns, threads, |first, panel| {
-                panel_of_inner_rows(isa, matrix, columns, first, panel);
-            })),
+            Arithmetic::Bf16 => PanelNumbers::Bf16(pairs_of_columns(matrix, columns, kernels)),
         };
         Self { numbers, inner, columns }
     }
@@ -211,6 +215,13 @@ fn fill(
         }
     });
     numbers
+}
+
+/// `values` is `[inner][columns]`.
+fn pairs_of_columns(values: &[f32], columns: usize, (isa, threads): (Isa, &Threads)) -> Pairs {
+    fill_pairs(values.len() / columns, columns, threads, |first, panel| {
+        panel_of_inner_rows(isa, values, columns, first, panel);
+    })
 }
 
 /// Fills each panel's pairs by a call with its first column.
