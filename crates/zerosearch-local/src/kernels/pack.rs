@@ -108,8 +108,9 @@ mod avx512 {
     //! The same with the instruction that rounds to bf16.
 
     use std::arch::x86_64::{
-        __m512i, _mm256_mask_storeu_epi16, _mm512_cvtepu16_epi32, _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh,
-        _mm512_loadu_ps, _mm512_maskz_loadu_ps, _mm512_or_si512, _mm512_slli_epi32, _mm512_storeu_si512,
+        __m256bh, __m256i, __m512bh, __m512i, _mm256_mask_storeu_epi16, _mm512_cvtepu16_epi32,
+        _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh, _mm512_loadu_ps, _mm512_maskz_loadu_ps, _mm512_or_si512,
+        _mm512_slli_epi32, _mm512_storeu_si512,
     };
 
     use super::{Bf16, PANEL, TILE};
@@ -124,7 +125,10 @@ mod avx512 {
             unsafe {
                 let [first, second] = [0, TILE].map(|offset| _mm512_loadu_ps(from.as_ptr().add(at + offset)));
                 let rounded = _mm512_cvtne2ps_pbh(second, first);
-                _mm512_storeu_si512(to.as_mut_ptr().add(at).cast(), std::mem::transmute(rounded));
+                _mm512_storeu_si512(
+                    to.as_mut_ptr().add(at).cast(),
+                    std::mem::transmute::<__m512bh, __m512i>(rounded),
+                );
             }
         }
         for at in (whole..from.len()).step_by(TILE) {
@@ -132,7 +136,11 @@ mod avx512 {
             // SAFETY: lanes beyond the end are masked out.
             unsafe {
                 let rounded = _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, from.as_ptr().add(at)));
-                _mm256_mask_storeu_epi16(to.as_mut_ptr().add(at).cast(), mask, std::mem::transmute(rounded));
+                _mm256_mask_storeu_epi16(
+                    to.as_mut_ptr().add(at).cast(),
+                    mask,
+                    std::mem::transmute::<__m256bh, __m256i>(rounded),
+                );
             }
         }
     }
