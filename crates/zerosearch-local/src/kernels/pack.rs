@@ -177,10 +177,7 @@ mod avx512 {
         // SAFETY: promised by the caller.
         unsafe {
             let rounded = _mm512_cvtneps_pbh(_mm512_loadu_ps(numbers.as_ptr().add(at)));
-            _mm512_cvtepu16_epi32(std::mem::transmute::<
-                std::arch::x86_64::__m256bh,
-                std::arch::x86_64::__m256i,
-            >(rounded))
+            _mm512_cvtepu16_epi32(std::mem::transmute::<__m256bh, __m256i>(rounded))
         }
     }
 }
