@@ -130,3 +130,43 @@ impl Row {
         let _ = self.call.reply.send(self.failure.map_or(Ok(self.sample), Err));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::{Arithmetic, KeyValueBlocks};
+
+    /// A row of one pass that reads `tokens` at once, and how many of them it computes.
+    fn enter(tokens: &[TokenId], cache: &mut Cache) -> (Row, usize) {
+        let request = SamplingRequest {
+            prompt: tokens.to_vec(),
+            max_tokens: 1,
+            temperature: 1.0,
+            top_p: 1.0,
+            top_k: 0,
+            stop_strings: Vec::new(),
+            stop_tokens: Vec::new(),
+            seed: 0,
+        };
+        let mut row = Row::enter(Call { request, reply: oneshot::channel().0 }, cache);
+        let from = row.advance(usize::MAX, cache).unwrap();
+        let computed = row.computed - from;
+        (row, computed)
+    }
+
+    /// Eight members of a group enter in one pass: the first computes the prompt, each other only what follows its last
+    /// whole block (and at least one token, whose output predicts the next).
+    #[test]
+    fn a_group_that_enters_together_computes_its_prompt_once() {
+        for (length, rest) in [(4 * BLOCK, BLOCK), (4 * BLOCK + 1, 1), (4 * BLOCK + 7, 7)] {
+            let mut cache = Cache::new(KeyValueBlocks::new(Arithmetic::F32, [1, 1, 2]), 100);
+            let prompt: Vec<TokenId> = (0..length as TokenId).collect();
+            let rows: Vec<(Row, usize)> = (0..8).map(|_| enter(&prompt, &mut cache)).collect();
+            let computed: Vec<usize> = rows.iter().map(|row| row.1).collect();
+            assert_eq!(computed[0], length);
+            assert_eq!(computed[1..], [rest; 7]);
+            let shared = (length - rest) / BLOCK;
+            assert!(rows.iter().all(|row| row.0.blocks[..shared] == rows[0].0.blocks[..shared]));
+        }
+    }
+}
