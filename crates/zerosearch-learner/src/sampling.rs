@@ -19,7 +19,7 @@ pub struct SamplingRequest {
     /// Stop with the token that completes any of these strings in the newly written text. Strings may span tokens; an
     /// empty one is refused.
     pub stop_strings: Vec<String>,
-    /// Stop with any of these tokens (end of text, end of turn).
+    /// Stop with any of these tokens (end of text, end of turn). A token that also completes a stop string stops as a token.
     pub stop_tokens: Vec<TokenId>,
     /// The same request with the same seed gives the same reply.
     pub seed: u64,
@@ -43,7 +43,7 @@ pub enum StopReason {
     /// `max_tokens` were written, or the context is full.
     #[default]
     Length,
-    /// The last token completed one of the stop strings; this is its index in the request.
+    /// The last token completed one of the stop strings and is no stop token; this is the string's index in the request.
     StopString(usize),
     /// The last token is one of the stop tokens.
     StopToken,

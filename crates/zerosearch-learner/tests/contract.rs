@@ -174,6 +174,14 @@ fn a_policy_that_breaks_a_fact_is_caught() {
         (request(|it| it.max_tokens += 1), "a reply has at most `max_tokens` tokens"),
         (request(|it| it.stop_tokens.clear()), "a stop token ends a reply"),
         (request(|it| it.stop_strings.clear()), "a stop string ends a reply"),
+        (
+            request(|it| {
+                if !it.stop_strings.is_empty() {
+                    it.stop_tokens.clear();
+                }
+            }),
+            "a stop token that completes a stop string stops as a token",
+        ),
         (request(|it| it.seed = 1), "the same request with the same seed"),
         (request(|it| it.temperature = it.temperature.max(0.1)), "a sampled token's log-probability"),
         (request(|it| it.top_k = 0), "top_k and top_p leave the likeliest tokens"),

@@ -11,6 +11,7 @@ pub(super) async fn check(subject: &Subject<'_>) {
     stop_tokens_end_a_reply(subject).await;
     stop_strings_work_across_tokens(subject).await;
     the_prompt_completes_no_stop_string(subject).await;
+    stop_tokens_come_before_stop_strings(subject).await;
     seeds_decide(subject).await;
     replies_are_independent(subject).await;
 }
@@ -130,6 +131,28 @@ async fn the_prompt_completes_no_stop_string(subject: &Subject<'_>) {
         tried += 1;
     }
     fact.holds(tried > 0, "no reply began with a letter; other prompts are needed");
+}
+
+/// The token to stop with is one whose own letters, taken as a stop string, nothing before it completes.
+async fn stop_tokens_come_before_stop_strings(subject: &Subject<'_>) {
+    let fact = Fact("a stop token that completes a stop string stops as a token");
+    let policy = fact.got(subject.taught(fact).await.snapshot().await);
+    let mut tried = 0;
+    for seed in 0..40 {
+        let request = subject.request(seed as usize, seed);
+        let whole = fact.got(policy.sample(request.clone()).await);
+        let (bytes, ends) = spelled(subject, &whole);
+        let at = 3 + seed as usize % 4;
+        let letters = std::str::from_utf8(&bytes[ends[at - 1]..ends[at]]).unwrap_or_default();
+        if letters.is_empty() || completed(&bytes, letters) != Some(ends[at]) {
+            continue;
+        }
+        let (stop_tokens, stop_strings) = (vec![whole.tokens[at]], vec![letters.to_owned()]);
+        let cut = fact.got(policy.sample(SamplingRequest { stop_tokens, stop_strings, ..request }).await);
+        is_cut(fact, &cut, &whole, (at + 1, StopReason::StopToken));
+        tried += 1;
+    }
+    fact.holds(tried > 0, "no reply had a token with new letters; other prompts are needed");
 }
 
 async fn seeds_decide(subject: &Subject<'_>) {

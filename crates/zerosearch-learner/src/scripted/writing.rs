@@ -40,9 +40,10 @@ impl<'a> Writing<'a> {
         self.sample.logprobs.push(logprob);
         let before = self.bytes.len();
         self.bytes.extend_from_slice(self.text.bytes(token));
-        let stop = match self.completed_since(before) {
-            Some(index) => Some(StopReason::StopString(index)),
-            None => self.request.stop_tokens.contains(&token).then_some(StopReason::StopToken),
+        let stop = if self.request.stop_tokens.contains(&token) {
+            Some(StopReason::StopToken)
+        } else {
+            self.completed_since(before).map(StopReason::StopString)
         };
         self.sample.stop = stop.unwrap_or_default();
         stop.is_some()

@@ -53,6 +53,16 @@ fn greedy(prompt: &[u32], max_tokens: usize) -> SamplingRequest {
     }
 }
 
+fn loss() -> Loss {
+    Loss {
+        objective: zerosearch_learner::Objective::CrossEntropy,
+        kl: None,
+        entropy_bonus: 0.0,
+        temperature: 1.0,
+        normalizer: 1.0,
+    }
+}
+
 fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap().block_on(future)
 }
@@ -78,13 +88,7 @@ fn a_row_whose_numbers_are_not_finite_is_refused_and_its_neighbours_go_on() {
     let problem = run(policy.score(&rows, 1.0)).unwrap_err().to_string();
     assert!(problem.contains("token 3 of row 1"), "{problem}");
     assert_eq!(run(policy.score(&whole, 1.0)).unwrap(), scores);
-    let loss = Loss {
-        objective: zerosearch_learner::Objective::CrossEntropy,
-        kl: None,
-        entropy_bonus: 0.0,
-        temperature: 1.0,
-        normalizer: 1.0,
-    };
+    let loss = loss();
     let example =
         Example { tokens: rows[1].clone(), weights: vec![0.0, 0.0, 0.0, 1.0], ..Example::default() };
     let refused = run(Learner::accumulate(&learner, &[example], &loss));
@@ -134,17 +138,66 @@ fn memory_counts_do_not_wrap() {
     assert!(LocalPolicy::memory(&config, &options.policy) > 1 << 60);
 }
 
+fn teach(learner: &LocalLearner) {
+    let examples = [Example { tokens: vec![1, 2, 3], weights: vec![0.0, 1.0, 1.0], ..Example::default() }];
+    run(Learner::accumulate(learner, &examples, &loss())).unwrap();
+    run(Learner::step(learner, &Adam::default())).unwrap();
+}
+
+/// By hand: a safetensors file is the length of its header in 8 bytes, the header as JSON, and the numbers.
+#[test]
+fn a_damaged_state_is_refused_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("learner.safetensors");
+    let learner = learner();
+    teach(&learner);
+    run(learner.save(folder.path())).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    teach(&learner);
+    let rows = [vec![1, 2, 3, 4], vec![5, 6, 7]];
+    let scores = run(learner.policy().score(&rows, 1.0)).unwrap();
+
+    let header = u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
+    let spelled = String::from_utf8(whole[8..8 + header].to_vec()).unwrap();
+    let with_header = |changed: &str| {
+        let length = (changed.len() as u64).to_le_bytes();
+        [&length[..], changed.as_bytes(), &whole[8 + header..]].concat()
+    };
+    let total = learner.inner.layout.total();
+    let flipped = |at: usize| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x80;
+        bytes
+    };
+    let damages = [
+        ("cut in its numbers", whole[..whole.len() - 5].to_vec()),
+        ("cut in its header", whole[..8 + header / 2].to_vec()),
+        ("empty", Vec::new()),
+        (
+            "another shape",
+            with_header(&spelled.replacen(&format!("[{total}]"), &format!("[2,{}]", total / 2), 1)),
+        ),
+        ("another type", with_header(&spelled.replacen("F32", "I32", 1))),
+        ("a tensor of another name", with_header(&spelled.replacen("second_moment", "second_memory", 1))),
+        ("a bit of the header's length", flipped(3)),
+        ("a bit of the header", flipped(12)),
+    ];
+    for (what, bytes) in damages {
+        std::fs::write(&path, bytes).unwrap();
+        let problem = run(learner.load(folder.path())).expect_err(what).to_string();
+        assert!(problem.starts_with(&path.display().to_string()), "{what}: {problem}");
+        assert_eq!(run(learner.policy().score(&rows, 1.0)).unwrap(), scores, "{what}");
+    }
+    std::fs::write(&path, &whole).unwrap();
+    run(learner.load(folder.path())).unwrap();
+    assert_ne!(run(learner.policy().score(&rows, 1.0)).unwrap(), scores);
+}
+
 /// A step that overtakes its gradients is refused: there would be nothing to step with.
 #[test]
 fn calls_are_carried_out_in_the_order_in_which_they_came() {
     let learner = learner();
-    let loss = Loss {
-        objective: zerosearch_learner::Objective::CrossEntropy,
-        kl: None,
-        entropy_bonus: 0.0,
-        temperature: 1.0,
-        normalizer: 1.0,
-    };
+    let loss = loss();
     let examples = [Example { tokens: vec![1, 2, 3], weights: vec![0.0, 1.0, 1.0], ..Example::default() }];
     let adam = Adam::default();
     for step in 1..=20 {

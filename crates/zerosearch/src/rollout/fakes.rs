@@ -43,13 +43,13 @@ impl Script {
         for token in self.text.encode(&words).into_iter().take(request.max_tokens) {
             sample.tokens.push(token);
             sample.logprobs.push(made_up_logprob(sample.tokens.len()));
+            if request.stop_tokens.contains(&token) {
+                return Sample { stop: StopReason::StopToken, ..sample };
+            }
             let so_far = self.text.decode(&sample.tokens);
             let stop_string = request.stop_strings.iter().position(|stop| so_far.contains(stop));
             if let Some(stop) = stop_string {
                 return Sample { stop: StopReason::StopString(stop), ..sample };
-            }
-            if request.stop_tokens.contains(&token) {
-                return Sample { stop: StopReason::StopToken, ..sample };
             }
         }
         sample
