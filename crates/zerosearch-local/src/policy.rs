@@ -70,6 +70,11 @@ impl LocalPolicy {
         self.network.bytes()
     }
 
+    /// Names what decides the bits of its numbers, as [`zerosearch_learner::Capabilities::numeric_path`] does.
+    pub fn numeric_path(&self) -> String {
+        self.network.machine.numeric_path()
+    }
+
     fn sampler(&self) -> &Sampler {
         self.sampler.get_or_init(|| {
             Sampler::start(Arc::clone(&self.network), Arc::clone(&self.text), self.options.cache_bytes)

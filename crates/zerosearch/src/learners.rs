@@ -47,6 +47,8 @@ pub struct Opened {
 pub struct Voice {
     /// Who samples and scores.
     pub policy: Arc<dyn Policy>,
+    /// Names what decides the bits of its numbers.
+    pub numeric_path: String,
     /// Its words and tokens.
     pub text: Arc<Text>,
     /// SHA-256 of its files by their names; empty for a random model.
@@ -78,6 +80,7 @@ pub async fn open_voice(model: &Model, seed: u64, context: usize, pool: &Pool) -
     if let Some(learner) = bigram(model).await? {
         return Ok(Voice {
             policy: learner.snapshot().await?,
+            numeric_path: learner.capabilities().numeric_path,
             text: learner.text(),
             hashes: BTreeMap::new(),
         });
@@ -86,7 +89,8 @@ pub async fn open_voice(model: &Model, seed: u64, context: usize, pool: &Pool) -
     let open = move || {
         let (checkpoint, hashes) = found(&model, seed)?;
         let text = Arc::clone(&checkpoint.text);
-        Ok(Voice { policy: Arc::new(LocalPolicy::open(&checkpoint, options)?), text, hashes })
+        let policy = Arc::new(LocalPolicy::open(&checkpoint, options)?);
+        Ok(Voice { numeric_path: policy.numeric_path(), policy, text, hashes })
     };
     blocking(open).await
 }

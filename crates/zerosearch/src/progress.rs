@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,14 +16,12 @@ use crate::run::Row;
 pub struct Progress {
     bar: Option<ProgressBar>,
     log: Mutex<Option<File>>,
-    clock: Mutex<Clock>,
-    quiet: bool,
-}
-
-#[derive(Debug)]
-struct Clock {
     started: Instant,
-    steps: u64,
+    /// What was done when it started.
+    before: u64,
+    /// Tenths of the whole that plain lines have shown.
+    tenths: AtomicU64,
+    quiet: bool,
 }
 
 /// What of a metrics row is shown, under which word, with how many decimals.
@@ -38,18 +37,20 @@ impl Progress {
     /// A bar over `total` steps of which `done` are done, where standard error is a terminal.
     pub fn new(total: u64, done: u64) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| bar(total, done));
-        Self { bar, ..Self::silent() }.loud()
+        let tenths = AtomicU64::new(tenths(done, total));
+        Self { bar, before: done, tenths, quiet: false, ..Self::silent() }
     }
 
     /// Progress that nobody sees.
     pub fn silent() -> Self {
-        let clock = Mutex::new(Clock { started: Instant::now(), steps: 0 });
-        Self { bar: None, log: Mutex::new(None), clock, quiet: true }
-    }
-
-    fn loud(mut self) -> Self {
-        self.quiet = false;
-        self
+        Self {
+            bar: None,
+            log: Mutex::new(None),
+            started: Instant::now(),
+            before: 0,
+            tenths: AtomicU64::new(0),
+            quiet: true,
+        }
     }
 
     /// The same progress, written to the file at `path` too, behind what is there.
@@ -82,7 +83,7 @@ impl Progress {
 
     /// Shows a step that is done, out of `total`.
     pub fn step(&self, row: &Row, total: u64) {
-        let left = self.time_left(total.saturating_sub(row.step()));
+        let left = self.time_left(row.step(), total);
         let line = line(row, total, left);
         match &self.bar {
             Some(bar) => {
@@ -96,26 +97,32 @@ impl Progress {
         }
     }
 
-    /// Shows that `done` of `total` questions are answered: in the bar, or as about ten plain lines in all.
-    pub fn answered(&self, done: u64, total: u64) {
-        let left = self.time_left(total.saturating_sub(done));
-        let line = format!("{done}/{total} questions  {} left", words(left));
+    /// Shows that `done` of `total` things, called `what`, are done: in the bar, or as about ten plain lines in all.
+    pub fn counted(&self, what: &str, done: u64, total: u64) {
+        let line = format!("{done}/{total} {what}  {} left", words(self.time_left(done, total)));
         match &self.bar {
             Some(bar) => {
                 bar.set_position(done);
                 bar.set_message(line);
             }
-            None if done == total || done.is_multiple_of((total / 10).max(1)) => self.say(&line),
-            None => {}
+            None => {
+                let now = tenths(done, total);
+                if self.tenths.fetch_max(now, Ordering::Relaxed) < now {
+                    self.say(&line);
+                }
+            }
         }
     }
 
-    /// From the mean of the steps seen so far.
-    fn time_left(&self, steps_left: u64) -> Duration {
-        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
-        clock.steps += 1;
-        clock.started.elapsed().div_f64(clock.steps as f64).mul_f64(steps_left as f64)
+    /// From the mean of what was done since the start.
+    fn time_left(&self, done: u64, total: u64) -> Duration {
+        let since = done.saturating_sub(self.before).max(1);
+        self.started.elapsed().mul_f64(total.saturating_sub(done) as f64 / since as f64)
     }
+}
+
+fn tenths(done: u64, total: u64) -> u64 {
+    done.saturating_mul(10) / total.max(1)
 }
 
 fn bar(total: u64, done: u64) -> ProgressBar {

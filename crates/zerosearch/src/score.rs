@@ -1,25 +1,25 @@
-//! Scoring: the log-probabilities of given rows, one line each.
+//! Scoring: the log-probabilities of given rows, one line each, in a file that can be left half written and taken up again.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
+use anyhow::Result;
+use serde::Serialize;
 use zerosearch_learner::TokenId;
-use zerosearch_learner::text::Text;
 
 use crate::learners::Voice;
-use crate::report::problem;
-use crate::run::replace;
+use crate::progress::Progress;
 
-/// Rows that are scored together.
-const TOGETHER: usize = 64;
+mod basis;
+mod draft;
+mod rows;
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Row {
-    Tokens { tokens: Vec<TokenId> },
-    Text { text: String },
-}
+pub use basis::Basis;
+use draft::Draft;
+use rows::{Row, Rows};
+
+/// Tokens that are scored, and whose lines are kept, together; a longer row is scored alone.
+const TOGETHER: usize = 16_384;
 
 #[derive(Serialize)]
 struct Scored<'a> {
@@ -28,47 +28,91 @@ struct Scored<'a> {
     logprobs: Vec<Option<f32>>,
 }
 
-/// Scores the rows of the file `rows` under softmax(logits / `temperature`) and writes `out`, whole or not at all.
-/// Text is encoded behind the model's own prefix, as its tokenizer does. Returns the number of rows.
-pub async fn score(voice: &Voice, rows: &Path, out: &Path, temperature: f32) -> Result<usize> {
-    let rows = read(rows, &voice.text)?;
-    let mut written = Vec::new();
-    for together in rows.chunks(TOGETHER) {
-        for (tokens, scores) in together.iter().zip(voice.policy.score(together, temperature).await?) {
-            let logprobs =
-                scores.into_iter().enumerate().map(|(index, score)| (index > 0).then_some(score)).collect();
-            serde_json::to_writer(&mut written, &Scored { tokens, logprobs })?;
-            written.push(b'\n');
-        }
-    }
-    replace(out, &written).with_context(|| format!("{} cannot be written", out.display()))?;
-    Ok(rows.len())
+/// The scoring of one file of rows into another.
+pub struct Scoring {
+    voice: Voice,
+    rows: PathBuf,
+    temperature: f32,
+    draft: Draft,
+    done: usize,
+    total: usize,
 }
 
-fn read(path: &Path, text: &Text) -> Result<Vec<Vec<TokenId>>> {
-    let content =
-        std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    let lines = content
-        .trim_start_matches('\u{feff}')
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty());
-    let rows: Vec<Vec<TokenId>> = lines
-        .map(|(index, line)| {
-            let refuse = || {
-                let place = format!("{}, line {}, is not a row", path.display(), index + 1);
-                problem(place)
-                    .hint("a row is {\"tokens\": [1, 2, 3]} or {\"text\": \"words\"}, and not empty")
-            };
-            let tokens = match serde_json::from_str(line).map_err(|error| refuse().because(error))? {
-                Row::Tokens { tokens } => tokens,
-                Row::Text { text: words } => [text.prefix(), &text.encode(&words)].concat(),
-            };
-            if tokens.is_empty() { Err(refuse().into()) } else { Ok(tokens) }
-        })
-        .collect::<Result<_>>()?;
-    if rows.is_empty() {
-        return Err(problem(format!("there is no row in {}", path.display())).into());
+impl Scoring {
+    /// Reads the whole file `rows`, which must be usable to its last row, and takes up what an earlier scoring left
+    /// beside `out`. Text is encoded behind the model's own prefix, as its tokenizer does.
+    ///
+    /// # Errors
+    /// When what was left was made of another `basis` or of other rows.
+    pub async fn open(voice: Voice, basis: &Basis, rows: &Path, out: &Path) -> Result<Self> {
+        let total = rows::check(rows, &voice).await?;
+        let mut draft = Draft::open(out, basis)?;
+        let done = draft.keep(&mut Rows::open(rows, &voice.text)?)?;
+        let (rows, temperature) = (rows.to_owned(), basis.temperature);
+        Ok(Self { voice, rows, temperature, draft, done, total })
     }
-    Ok(rows)
+
+    /// Scores what is not scored yet. Lines are kept as they come: when this is abandoned, none of them is lost.
+    pub async fn run(&mut self) -> Result<()> {
+        let progress = Progress::new(self.total as u64, self.done as u64);
+        let (path, text) = (self.rows.clone(), Arc::clone(&self.voice.text));
+        let mut rows = Rows::open(&path, &text)?;
+        rows.by_ref().take(self.done).try_for_each(|row| row.map(drop))?;
+        loop {
+            let together = rows.together(TOGETHER)?;
+            if together.is_empty() {
+                return Ok(());
+            }
+            let lines = self.scored(&together).await?;
+            self.draft.append(&lines)?;
+            self.done += together.len();
+            progress.counted("rows", self.done as u64, self.total as u64);
+        }
+    }
+
+    /// Gives the file its name. Returns the number of rows.
+    pub fn finish(self) -> Result<usize> {
+        self.draft.finish()?;
+        Ok(self.total)
+    }
+
+    /// How far it is, and where that lies.
+    pub fn so_far(&self) -> String {
+        format!("{} of {} rows are scored, in {}", self.done, self.total, self.draft.path().display())
+    }
+
+    /// The lines of `rows`.
+    async fn scored(&self, rows: &[Row]) -> Result<Vec<u8>> {
+        let mut alike: Vec<usize> = (0..rows.len()).collect();
+        // Rows that begin alike are scored side by side: a policy may compute their beginning once.
+        alike.sort_by_key(|&at| &rows[at].tokens);
+        let tokens: Vec<Vec<TokenId>> = alike.iter().map(|&at| rows[at].tokens.clone()).collect();
+        let scores = match self.voice.policy.score(&tokens, self.temperature).await {
+            Ok(scores) => scores,
+            Err(error) => return Err(self.blamed(rows, error.into()).await),
+        };
+        let mut scored: Vec<(usize, Vec<f32>)> = alike.into_iter().zip(scores).collect();
+        scored.sort_unstable_by_key(|(at, _)| *at);
+        let mut lines = Vec::new();
+        for (at, scores) in scored {
+            let logprobs = scores.iter().enumerate().map(|(at, score)| (at > 0).then_some(*score)).collect();
+            serde_json::to_writer(&mut lines, &Scored { tokens: &rows[at].tokens, logprobs })?;
+            lines.push(b'\n');
+        }
+        Ok(lines)
+    }
+
+    /// `error` with the place of the row that it is about: the first that cannot be scored alone either.
+    async fn blamed(&self, rows: &[Row], error: anyhow::Error) -> anyhow::Error {
+        for row in rows {
+            let alone = self.voice.policy.score(std::slice::from_ref(&row.tokens), self.temperature).await;
+            if let Err(error) = alone {
+                return rows::refusal(&self.rows, row.line, "cannot be scored").because(error).into();
+            }
+        }
+        error
+    }
 }
+
+#[cfg(test)]
+mod tests;

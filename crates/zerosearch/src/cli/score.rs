@@ -6,16 +6,19 @@ use anyhow::Result;
 use clap::Args;
 use zerosearch::config::{Purpose, Setting};
 use zerosearch::learners::{self, Pool};
-use zerosearch::score::score;
+use zerosearch::score::{Basis, Scoring};
 use zerosearch::stop::{Reason, Stop};
 
-use super::flags::{PlanFlags, config};
+use super::flags::{PlanFlags, config, minutes};
 use super::screen::say;
 
 /// Write the log-probabilities of given rows
 ///
 /// A row is {"tokens": [...]} or {"text": "..."}; each gives a line {"tokens": [...], "logprobs": [null, ...]}: the
 /// natural logarithm of each token's probability after all tokens before it.
+///
+/// The whole file of rows is checked first; then finished lines are kept as they come, in a file beside `--out` that takes
+/// its name at the end. The same command goes on where it was left by Ctrl-C, `--minutes` or a crash.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   zerosearch score --model SmolLM2.gguf --rows rows.jsonl --out out.jsonl --dtype f32")]
@@ -34,6 +37,9 @@ pub(super) struct Score {
     /// Divides the logits
     #[arg(long, value_name = "T", default_value_t = 1.0, value_parser = temperature)]
     temperature: f32,
+    /// Stop after so many minutes; the same command goes on
+    #[arg(long, value_name = "MINUTES", value_parser = minutes)]
+    pub(super) minutes: Option<f64>,
 }
 
 impl Score {
@@ -42,10 +48,23 @@ impl Score {
         let settings: Vec<Setting> = dtype.chain(self.plan.all()).collect();
         let plan = config(None, &settings)?.resolve(Purpose::Use)?;
         let voice = learners::open_voice(&plan.model, plan.run.seed, 0, &Pool::new(&plan.model)).await?;
-        match stop.or(score(&voice, &self.rows, &self.out, self.temperature)).await {
-            Ok(rows) => say(&format!("{} rows written to {}", rows?, self.out.display())),
-            Err(reason) => return Ok(Some(reason)),
+        let basis = Basis::new(plan, &voice, self.temperature);
+        let mut scoring = match stop.or(Scoring::open(voice, &basis, &self.rows, &self.out)).await {
+            Ok(opened) => opened?,
+            Err(reason) => {
+                say(&format!("{reason}: no row is scored yet"));
+                return Ok(Some(reason));
+            }
+        };
+        match stop.or(scoring.run()).await {
+            Ok(ran) => ran?,
+            Err(reason) => {
+                let so_far = scoring.so_far();
+                say(&format!("{reason}: {so_far}\nhint: the same command goes on from there"));
+                return Ok(Some(reason));
+            }
         }
+        say(&format!("{} rows written to {}", scoring.finish()?, self.out.display()));
         Ok(None)
     }
 }

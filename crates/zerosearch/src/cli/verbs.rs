@@ -47,7 +47,8 @@ impl Cli {
             Verb::Train(it) => it.flags.minutes,
             Verb::Sft(it) => it.flags.minutes,
             Verb::Eval(it) => it.minutes,
-            Verb::Ask(_) | Verb::Score(_) | Verb::Export(_) | Verb::Convert(_) => None,
+            Verb::Score(it) => it.minutes,
+            Verb::Ask(_) | Verb::Export(_) | Verb::Convert(_) => None,
         }
     }
 

@@ -48,7 +48,7 @@ impl Exam {
             questions = questions.sample(plan.eval.count, seed.purpose("eval questions"));
         }
         refuse_trained(&plan.model.path, questions.questions())?;
-        let Voice { policy, text, hashes: mut models } = voice;
+        let Voice { policy, text, hashes: mut models, .. } = voice;
         if plan.eval.engine == EngineName::Simulated {
             models.extend(simulator_hashes(&plan).await?);
         }
@@ -89,7 +89,7 @@ impl Exam {
                 *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
             }
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-            progress.answered(done as u64, all as u64);
+            progress.counted("questions", done as u64, all as u64);
         };
         let groups = evaluate(&self.rollout, &open, self.stage.crowd.concurrency, &watch).await;
         if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {

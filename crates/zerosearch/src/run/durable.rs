@@ -13,8 +13,13 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()?;
     drop(file);
-    std::fs::rename(&aside, path)?;
-    sync_folder_of(path)
+    rename(&aside, path)
+}
+
+/// Gives the file at `from`, which the disk has, the name `to`.
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::rename(from, to)?;
+    sync_folder_of(to)
 }
 
 /// Appends `value` as one line of JSON and waits until the disk has it.
@@ -74,7 +79,7 @@ fn sync_folder(_: &Path) -> io::Result<()> {
 }
 
 /// A name beside `path` that no reader takes for the finished thing.
-pub(super) fn aside(path: &Path) -> PathBuf {
+pub(crate) fn aside(path: &Path) -> PathBuf {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     path.with_file_name(format!(".{name}.part"))
 }

@@ -18,6 +18,7 @@ mod resume;
 pub use checkpoint::Checkpoints;
 pub use directory::Directory;
 pub use durable::{append_line, replace};
+pub(crate) use durable::{aside, rename};
 pub use folder::{Run, unused_folder};
 pub use journal::{Journal, Replies};
 pub use metrics::Row;

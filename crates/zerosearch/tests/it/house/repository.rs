@@ -8,7 +8,7 @@ pub(super) struct File {
     pub(super) text: String,
 }
 
-/// Folders at any depth that are made, not written.
+/// Folders (`.git` may be a file) at any depth that are made, not written.
 const MADE: [&str; 4] = ["target", "runs", ".git", "__pycache__"];
 
 fn root() -> PathBuf {
@@ -46,7 +46,10 @@ fn walk(folder: &Path, path: &str, found: &mut Vec<File>) {
         let name = entry.file_name().into_string().unwrap();
         let path = if path.is_empty() { name.clone() } else { format!("{path}/{name}") };
         let kind = entry.file_type().unwrap();
-        if kind.is_dir() && !MADE.contains(&name.as_str()) {
+        if MADE.contains(&name.as_str()) {
+            continue;
+        }
+        if kind.is_dir() {
             walk(&entry.path(), &path, found);
         } else if kind.is_file()
             && let Ok(text) = std::fs::read_to_string(entry.path())
