@@ -88,6 +88,17 @@ impl LocalLearner {
         LocalPolicy::new(network, Arc::clone(self.text()), inner.options.policy.clone())
     }
 
+    /// Packs the weights as they are now. Sampling and training do so themselves when they begin; whoever measures them
+    /// calls this to tell it apart.
+    pub fn pack(&self) -> Boxed<'_, Result<()>> {
+        self.blocking(|inner| {
+            let training = &mut *inner.training();
+            let network = inner.network(training);
+            inner.transposed(&mut training.transposed, &network, &training.state.weights);
+            Ok(())
+        })
+    }
+
     /// Writes a Hugging Face directory with the weights as they are now.
     pub fn export_as(&self, directory: &Path, dtype: Dtype) -> Result<()> {
         self.inner.export(&self.inner.training(), directory, dtype)
@@ -128,6 +139,15 @@ impl Inner {
         Arc::clone(training.network.get_or_insert_with(pack))
     }
 
+    fn transposed<'a>(
+        &self,
+        packed: &'a mut Option<Transposed>,
+        network: &Network,
+        weights: &[f32],
+    ) -> &'a Transposed {
+        packed.get_or_insert_with(|| Transposed::new(network, &self.layout, weights))
+    }
+
     fn accumulate(&self, examples: &[Example], loss: &Loss) -> Result<LossReport> {
         let training = &mut *self.training();
         let network = self.network(training);
@@ -138,12 +158,9 @@ impl Inner {
             example.check(gradient, reference)?;
             check_row(&network, &example.tokens)?;
         }
-        let transposed = training
-            .transposed
-            .get_or_insert_with(|| Transposed::new(&network, &self.layout, &training.state.weights));
         let update = Update {
             network: &network,
-            transposed,
+            transposed: self.transposed(&mut training.transposed, &network, &training.state.weights),
             layout: &self.layout,
             micro_batch_tokens: self.options.micro_batch_tokens,
             activation_bytes: self.options.activation_bytes,

@@ -6,6 +6,7 @@
 //! reward), *group* (one question, several trajectories), *batch*, *step*, *run* (a folder).
 
 pub mod ask;
+pub mod bench;
 pub mod config;
 pub mod curriculum;
 pub mod engines;

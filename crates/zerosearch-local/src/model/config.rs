@@ -202,29 +202,9 @@ impl ModelConfig {
 mod tests {
     use super::*;
 
-    fn smollm2() -> ModelConfig {
-        ModelConfig {
-            family: Family::Llama,
-            vocabulary: 49_152,
-            width: 576,
-            layers: 30,
-            heads: 9,
-            kv_heads: 3,
-            head_width: 64,
-            mlp_width: 1536,
-            norm_epsilon: 1e-5,
-            rope_theta: 100_000.0,
-            rope_scaling: None,
-            context_length: 8192,
-            tied_head: true,
-            qkv_bias: false,
-            qk_norm: false,
-        }
-    }
-
     #[test]
     fn what_cannot_be_computed_is_refused_with_what_can() {
-        assert_eq!(smollm2().check(), Ok(()));
+        assert_eq!(ModelConfig::smollm2_135m().check(), Ok(()));
         let scaling = Llama3Scaling {
             factor: 8.0,
             low_freq_factor: 4.0,
@@ -245,7 +225,7 @@ mod tests {
             (&|it| it.rope_scaling = Some(scaling), "must be below its high one"),
         ];
         for (change, expected) in changes {
-            let mut config = smollm2();
+            let mut config = ModelConfig::smollm2_135m();
             change(&mut config);
             let problem = config.check().unwrap_err();
             assert!(problem.starts_with(expected) || problem.ends_with(expected), "{expected}: {problem}");
@@ -255,7 +235,7 @@ mod tests {
     /// SmolLM2-135M as its model card gives it: 134,515,008 parameters (the head is the embedding).
     #[test]
     fn smollm2_has_the_parameters_it_is_named_for() {
-        let mut config = smollm2();
+        let mut config = ModelConfig::smollm2_135m();
         assert_eq!(config.parameters(), 134_515_008);
         let listed = |config: &ModelConfig| -> usize {
             config.tensors().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()

@@ -11,6 +11,7 @@ mod head;
 mod layout;
 mod machine;
 mod network;
+mod shapes;
 
 pub(crate) use backward::{Pass, Transposed};
 pub(crate) use forward::{Batch, Recording};

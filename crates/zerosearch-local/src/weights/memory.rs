@@ -25,17 +25,28 @@ fn refuse(what: &str, needed: u64, available: u64) -> Result<()> {
 }
 
 /// What Linux says can be allocated without swapping, or what is left of this container's share if that is less.
-fn available_bytes() -> Option<u64> {
+pub fn available_bytes() -> Option<u64> {
     let read = |path: &str| std::fs::read_to_string(path).ok();
-    let machine = available_in(&read("/proc/meminfo")?)?;
+    let machine = bytes_in(&read("/proc/meminfo")?, "MemAvailable:")?;
     let limit = read("/sys/fs/cgroup/memory.max").and_then(|text| text.trim().parse::<u64>().ok());
     let used = read("/sys/fs/cgroup/memory.current").and_then(|text| text.trim().parse::<u64>().ok());
     let container = limit.zip(used).map_or(u64::MAX, |(limit, used)| limit.saturating_sub(used));
     Some(machine.min(container))
 }
 
-fn available_in(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+/// The most memory that this process has held at once, where the system says it.
+pub fn peak_bytes() -> Option<u64> {
+    bytes_in(&std::fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
+}
+
+/// Memory of this machine, where the system says it.
+pub fn machine_bytes() -> Option<u64> {
+    bytes_in(&std::fs::read_to_string("/proc/meminfo").ok()?, "MemTotal:")
+}
+
+/// A number of KiB behind `name` in a table of the kernel's.
+fn bytes_in(table: &str, name: &str) -> Option<u64> {
+    let line = table.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kib.checked_mul(1024)
 }
@@ -47,8 +58,8 @@ mod tests {
     #[test]
     fn the_kernel_counts_in_kib() {
         let meminfo = "MemTotal:       24549348 kB\nMemFree:         1000 kB\nMemAvailable:    2048 kB\n";
-        assert_eq!(available_in(meminfo), Some(2 << 20));
-        assert_eq!(available_in("MemTotal: 1 kB\n"), None);
+        assert_eq!(bytes_in(meminfo, "MemAvailable:"), Some(2 << 20));
+        assert_eq!(bytes_in(meminfo, "SwapFree:"), None);
     }
 
     #[test]

@@ -21,4 +21,4 @@ pub use checkpoint::{Checkpoint, Origin};
 pub use export::{Dtype, Tensors, export};
 pub use hub::Hub;
 pub(crate) use map::Map;
-pub use memory::refuse_if_too_large;
+pub use memory::{available_bytes, machine_bytes, peak_bytes, refuse_if_too_large};

@@ -1,6 +1,7 @@
 //! The command line: one file per verb, glue only.
 
 mod ask;
+mod bench;
 mod convert;
 mod eval;
 mod export;

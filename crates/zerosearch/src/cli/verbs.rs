@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use zerosearch::stop::{Reason, Stop};
 
-use super::{ask, convert, eval, export, score, sft, train};
+use super::{ask, bench, convert, eval, export, score, sft, train};
 
 /// Teaches a language model to answer questions by searching, with a simulated search engine in the training loop.
 #[derive(Debug, Parser)]
@@ -38,6 +38,8 @@ enum Verb {
     Export(export::Export),
     /// Turn transcripts of other programs into rows for `sft`
     Convert(convert::Convert),
+    /// Measure training and sampling on this machine
+    Bench(bench::Bench),
 }
 
 impl Cli {
@@ -48,7 +50,7 @@ impl Cli {
             Verb::Sft(it) => it.flags.minutes,
             Verb::Eval(it) => it.minutes,
             Verb::Score(it) => it.minutes,
-            Verb::Ask(_) | Verb::Export(_) | Verb::Convert(_) => None,
+            Verb::Ask(_) | Verb::Export(_) | Verb::Convert(_) | Verb::Bench(_) => None,
         }
     }
 
@@ -62,6 +64,7 @@ impl Cli {
             Verb::Score(it) => it.run(stop).await,
             Verb::Export(it) => it.run().await,
             Verb::Convert(it) => it.run(),
+            Verb::Bench(it) => it.run(stop).await,
         }
     }
 }

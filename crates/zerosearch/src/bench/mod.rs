@@ -1,0 +1,18 @@
+//! How fast is the in-process learner on this machine?
+//!
+//! Each measurement is a function that gives its figures as a struct; the names of its fields are their definitions, and
+//! what is printed, as JSON or as a table. Whatever is repeated is given by its median, after one unmeasured round. Rows are
+//! random and no two are the same, so that no cache knows them.
+
+mod rows;
+mod sample;
+mod subject;
+mod table;
+mod times;
+mod train;
+
+pub use rows::{lessons, rollouts};
+pub use sample::{SampleFigures, Sampling, sample};
+pub use subject::{Choice, Subject};
+pub use table::table;
+pub use train::{TrainFigures, train};

@@ -1,0 +1,103 @@
+//! Sampling: many rows at once, prompts included, and decoding alone.
+
+use anyhow::Result;
+use futures::future::try_join_all;
+use serde::Serialize;
+use zerosearch_learner::seed::Seed;
+use zerosearch_learner::{Policy, SamplingRequest, TokenId};
+use zerosearch_local::LocalPolicy;
+
+use super::rows::tokens;
+use super::subject::{About, Subject};
+use super::times::{Rounds, timed};
+
+/// What is sampled.
+#[derive(Clone, Copy, Debug)]
+pub struct Sampling {
+    /// Rows at once.
+    pub rows: usize,
+    /// Tokens of each prompt.
+    pub prompt: usize,
+    /// New tokens of each row, at least 2.
+    pub tokens: usize,
+    /// How often it is measured.
+    pub repeats: usize,
+}
+
+/// What sampling reaches.
+#[derive(Debug, Serialize)]
+pub struct SampleFigures {
+    #[serde(flatten)]
+    about: About,
+    rows: usize,
+    prompt: usize,
+    tokens: usize,
+    repeats: usize,
+    /// New tokens over all seconds, prompts included.
+    tokens_per_second: f64,
+    seconds: f64,
+    /// The same rows with one new token each.
+    prefill_seconds: f64,
+    prefill_tokens_per_second: f64,
+    /// New tokens but each row's first, over the seconds less those of the prefill.
+    decode_tokens_per_second: f64,
+    /// Seconds of one decoded token, for all rows together.
+    decode_step_seconds: f64,
+}
+
+/// Measures `sampling`. Every round has new prompts and an empty cache.
+pub async fn sample(subject: &Subject, sampling: Sampling) -> Result<SampleFigures> {
+    let Sampling { rows, prompt, tokens, repeats } = sampling;
+    let mut rounds = Rounds::<2>::default();
+    for round in Rounds::<2>::numbers(repeats) {
+        let prompts = prompts(subject, sampling, round);
+        let (replies, prefill) = timed(replies(&subject.learner.policy(), &prompts, 1)).await;
+        replies?;
+        let (replies, whole) = timed(self::replies(&subject.learner.policy(), &prompts, tokens)).await;
+        replies?;
+        rounds.push([whole, prefill]);
+    }
+    let [seconds, prefill_seconds] = rounds.medians();
+    let step = (seconds - prefill_seconds) / (tokens - 1) as f64;
+    Ok(SampleFigures {
+        about: subject.about.clone(),
+        rows,
+        prompt,
+        tokens,
+        repeats,
+        tokens_per_second: (rows * tokens) as f64 / seconds,
+        seconds,
+        prefill_seconds,
+        prefill_tokens_per_second: (rows * prompt) as f64 / prefill_seconds,
+        decode_tokens_per_second: rows as f64 / step,
+        decode_step_seconds: step,
+    })
+}
+
+fn prompts(subject: &Subject, sampling: Sampling, round: u64) -> Vec<Vec<TokenId>> {
+    let seed = Seed::run(round).purpose("prompt");
+    let prompt = |row| tokens(seed.index(row as u64), sampling.prompt, subject.config.vocabulary);
+    (0..sampling.rows).map(prompt).collect()
+}
+
+/// Continues all prompts at once by exactly `tokens` tokens each.
+pub(super) async fn replies(policy: &LocalPolicy, prompts: &[Vec<TokenId>], tokens: usize) -> Result<()> {
+    let reply = |(row, prompt): (usize, &Vec<TokenId>)| policy.sample(request(prompt, tokens, row as u64));
+    let replies = try_join_all(prompts.iter().enumerate().map(reply)).await?;
+    assert!(replies.iter().all(|reply| reply.tokens.len() == tokens), "a reply ended early");
+    Ok(())
+}
+
+/// A request that nothing but the number of tokens ends.
+pub(super) fn request(prompt: &[TokenId], tokens: usize, seed: u64) -> SamplingRequest {
+    SamplingRequest {
+        prompt: prompt.to_vec(),
+        max_tokens: tokens,
+        temperature: 1.0,
+        top_p: 1.0,
+        top_k: 0,
+        stop_strings: Vec::new(),
+        stop_tokens: Vec::new(),
+        seed,
+    }
+}

@@ -1,0 +1,80 @@
+//! One step of training: forward, backward, AdamW, packing.
+
+use anyhow::Result;
+use serde::Serialize;
+use zerosearch_learner::{Adam, Example, Learner, Loss, Objective};
+use zerosearch_local::weights::peak_bytes;
+
+use super::subject::{About, Subject};
+use super::times::{Rounds, timed};
+
+/// What a training step reaches.
+#[derive(Debug, Serialize)]
+pub struct TrainFigures {
+    #[serde(flatten)]
+    about: About,
+    rows: usize,
+    /// Tokens of all rows, trained or not.
+    tokens: usize,
+    trained_tokens: usize,
+    repeats: usize,
+    /// All tokens over all seconds.
+    tokens_per_second: f64,
+    /// The whole step, from the rows to weights that can be sampled from and trained again.
+    seconds: f64,
+    /// Forward and backward, activations laid out for the kernels included.
+    gradient_seconds: f64,
+    optimizer_seconds: f64,
+    /// The new weights laid out for the kernels, in both orientations.
+    packing_seconds: f64,
+    /// The most memory that the process has held at once.
+    peak_memory_gib: Option<f64>,
+}
+
+/// Measures steps on what `batch` gives for each round.
+pub async fn train(
+    subject: &Subject,
+    objective: Objective,
+    repeats: usize,
+    batch: impl Fn(u64) -> Vec<Example>,
+) -> Result<TrainFigures> {
+    let learner = &subject.learner;
+    learner.pack().await?;
+    let (mut tokens, mut trained_tokens, mut rows) = (0, 0, 0);
+    let mut rounds = Rounds::<4>::default();
+    for round in Rounds::<4>::numbers(repeats) {
+        let batch = batch(round);
+        let loss = mean(objective, &batch);
+        rows = batch.len();
+        tokens = batch.iter().map(|row| row.tokens.len()).sum();
+        trained_tokens = loss.normalizer as usize;
+        let (report, gradients) = timed(learner.accumulate(&batch, &loss)).await;
+        report?;
+        let (report, optimizer) = timed(learner.step(&Adam::default())).await;
+        report?;
+        let (packed, packing) = timed(learner.pack()).await;
+        packed?;
+        rounds.push([gradients, optimizer, packing, gradients + optimizer + packing]);
+    }
+    let [gradient_seconds, optimizer_seconds, packing_seconds, seconds] = rounds.medians();
+    Ok(TrainFigures {
+        about: subject.about.clone(),
+        rows,
+        tokens,
+        trained_tokens,
+        repeats,
+        tokens_per_second: tokens as f64 / seconds,
+        seconds,
+        gradient_seconds,
+        optimizer_seconds,
+        packing_seconds,
+        peak_memory_gib: peak_bytes().map(|bytes| bytes as f64 / f64::from(1 << 30)),
+    })
+}
+
+/// The mean over the trained tokens of `batch`.
+pub(super) fn mean(objective: Objective, batch: &[Example]) -> Loss {
+    let weights = batch.iter().flat_map(|row| &row.weights);
+    let normalizer = weights.map(|&weight| f64::from(weight)).sum();
+    Loss { objective, kl: None, entropy_bonus: 0.0, temperature: 1.0, normalizer }
+}
