@@ -5,9 +5,10 @@
 //! an exact zero, and its value is not looked at: it may be left over, or not finite. A query's result therefore depends on
 //! the keys and values that it sees alone.
 
-use super::block::{BLOCK, BlockLayout, BlockWords, KeyValueBlocks, Pair, Word, head};
+use super::block::{BLOCK, BlockLayout, BlockWords, KeyValueBlocks, Word, head};
 use super::exp::exp;
 use super::isa::Isa;
+use super::pair::Pair;
 use super::strip::{LANES, Lanes};
 use super::threads::{SharedPointer, Threads};
 

@@ -5,10 +5,11 @@
 //! head has its keys as `[head_width][BLOCK]` and its values as `[BLOCK][padded head_width]`; in bf16 two neighbours of the
 //! first dimension share a [`Pair`], as dot products want them.
 
-use bytemuck::{Pod, Zeroable, zeroed_vec};
+use bytemuck::{Pod, zeroed_vec};
 
 use super::attention::{AttentionRow, AttentionShape, assert_disjoint};
 use super::element::{Arithmetic, Bf16, Element};
+use super::pair::Pair;
 use super::strip::LANES;
 use super::threads::{SharedPointer, Threads};
 
@@ -41,18 +42,6 @@ impl Word for f32 {
     }
 }
 
-/// Two bf16 numbers, the first in the lower half.
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(transparent)]
-pub(super) struct Pair(pub(super) u32);
-
-impl Pair {
-    #[inline(always)]
-    pub(super) fn of(first: f32, second: f32) -> Self {
-        Self(u32::from(Bf16::narrow(first).0) | (u32::from(Bf16::narrow(second).0) << 16))
-    }
-}
-
 impl Word for Pair {
     const NUMBERS: usize = 2;
 
@@ -68,8 +57,7 @@ impl Word for Pair {
         for (words, rows) in words.chunks_exact(columns).zip(scratch.chunks_exact_mut(2 * columns)) {
             let (first, second) = rows.split_at_mut(columns);
             for ((word, first), second) in words.iter().zip(first).zip(second) {
-                *first = f32::from_bits(word.0 << 16);
-                *second = f32::from_bits(word.0 & 0xffff_0000);
+                (*first, *second) = (word.first(), word.second());
             }
         }
         &scratch[..2 * words.len()]

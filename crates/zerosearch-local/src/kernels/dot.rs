@@ -6,7 +6,7 @@ use std::arch::x86_64::{
     _mm512_slli_epi32,
 };
 
-use super::block::Pair;
+use super::pair::Pair;
 use super::strip::LANES;
 
 /// Rows whose sums, four vectors each, fit the registers.

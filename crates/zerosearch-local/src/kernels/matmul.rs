@@ -5,6 +5,7 @@
 //! cutting the inner dimension only parks that accumulator in `out`.
 
 use super::isa::{Isa, for_each_isa, multiply_add};
+use super::pair::Pair;
 use super::panels::{Operand, OperandNumbers, PANEL, PanelNumbers, Panels, Steps};
 use super::strip::{LANES, Lanes, Strided, strip};
 use super::threads::{SharedPointer, Threads};
@@ -108,8 +109,8 @@ impl Corner {
 fn compute(isa: Isa, operand: &Operand, panels: &Panels, tile: &Tile, corner: Corner) {
     match (&operand.numbers, &panels.numbers) {
         (OperandNumbers::Bf16(left), PanelNumbers::Bf16(right)) => {
-            let left = &left.words()[tile.left..];
-            let right = &right.words()[tile.right / 2..];
+            let left = &left.pairs()[tile.left..];
+            let right = &right.pairs()[tile.right / 2..];
             #[cfg(target_arch = "x86_64")]
             if isa == Isa::Avx512Bf16 {
                 assert!(tile.inner > 0 && left.len() >= tile.reach(tile.inner / 2));
@@ -159,11 +160,11 @@ fn single_rows<const FUSED: bool, const R: usize>(
 
 for_each_isa! {
     /// The bf16 tile where there are no bf16 dot products.
-    fn pairs(left: &[u32], right: &[u32], tile: &Tile, corner: Corner) = pairs_body;
+    fn pairs(left: &[Pair], right: &[Pair], tile: &Tile, corner: Corner) = pairs_body;
 }
 
 #[inline(always)]
-fn pairs_body<const FUSED: bool>(left: &[u32], right: &[u32], tile: &Tile, corner: Corner) {
+fn pairs_body<const FUSED: bool>(left: &[Pair], right: &[Pair], tile: &Tile, corner: Corner) {
     for row in 0..tile.rows {
         for column in (0..tile.columns).step_by(LANES) {
             let [mut sums] = load::<1>(tile, corner, (row, column));
@@ -171,24 +172,13 @@ fn pairs_body<const FUSED: bool>(left: &[u32], right: &[u32], tile: &Tile, corne
                 let factors = left[row * tile.steps.row + pair * tile.steps.inner];
                 let right = &right[pair * PANEL + column..][..LANES];
                 for (sum, &values) in sums.iter_mut().zip(right) {
-                    *sum = multiply_add::<FUSED>(first(factors), first(values), *sum);
-                    *sum = multiply_add::<FUSED>(second(factors), second(values), *sum);
+                    *sum = multiply_add::<FUSED>(factors.first(), values.first(), *sum);
+                    *sum = multiply_add::<FUSED>(factors.second(), values.second(), *sum);
                 }
             }
             store(&[sums], tile, corner, (row, column));
         }
     }
-}
-
-/// The first number of a pair.
-#[inline(always)]
-fn first(pair: u32) -> f32 {
-    f32::from_bits(pair << 16)
-}
-
-#[inline(always)]
-fn second(pair: u32) -> f32 {
-    f32::from_bits(pair & 0xffff_0000)
 }
 
 #[inline(always)]
@@ -220,11 +210,12 @@ mod avx512 {
     //! The bf16 tile with bf16 dot products: 6 x 64 accumulators live in 24 registers.
 
     use std::arch::x86_64::{
-        __m512, __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_mask_storeu_ps,
-        _mm512_maskz_loadu_ps, _mm512_set1_epi32, _mm512_setzero_ps,
+        __m512, __m512i, _mm512_loadu_si512, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_set1_epi32,
+        _mm512_setzero_ps,
     };
 
-    use super::{Corner, LANES, PANEL, Steps, TILE_ROWS, Tile};
+    use super::super::dot::multiply_add;
+    use super::{Corner, LANES, PANEL, Pair, Steps, TILE_ROWS, Tile};
 
     const VECTORS: usize = PANEL / LANES;
 
@@ -232,7 +223,7 @@ mod avx512 {
     /// `left` must reach as far as the tile does ([`Tile::reach`]) and `right` over its panel, both over `tile.inner`
     /// numbers of the inner dimension, an even count; `corner` must belong to the tile.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    pub(super) unsafe fn tile(left: *const u32, right: *const u32, tile: &Tile, corner: Corner) {
+    pub(super) unsafe fn tile(left: *const Pair, right: *const Pair, tile: &Tile, corner: Corner) {
         // SAFETY: passed on as promised; each arm has exactly the tile's number of rows.
         unsafe {
             match tile.rows {
@@ -250,7 +241,7 @@ mod avx512 {
     /// As [`tile`], which has `R` rows.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    unsafe fn rows<const R: usize>(left: *const u32, right: *const u32, tile: &Tile, corner: Corner) {
+    unsafe fn rows<const R: usize>(left: *const Pair, right: *const Pair, tile: &Tile, corner: Corner) {
         let mut sums = [[_mm512_setzero_ps(); VECTORS]; R];
         let mask = |vector: usize| -> u16 {
             match tile.columns.saturating_sub(vector * LANES) {
@@ -293,8 +284,8 @@ mod avx512 {
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     unsafe fn dot_pair<const R: usize>(
         sums: &mut [[__m512; VECTORS]; R],
-        left: *const u32,
-        right: *const u32,
+        left: *const Pair,
+        right: *const Pair,
         steps: Steps,
     ) {
         // SAFETY: promised by the caller.
@@ -302,13 +293,9 @@ mod avx512 {
             let values: [__m512i; VECTORS] =
                 std::array::from_fn(|vector| _mm512_loadu_si512(right.add(vector * LANES).cast()));
             for (r, sums) in sums.iter_mut().enumerate() {
-                let pair = _mm512_set1_epi32((*left.add(r * steps.row)).cast_signed());
+                let pair = _mm512_set1_epi32((*left.add(r * steps.row)).0.cast_signed());
                 for (sum, &value) in sums.iter_mut().zip(&values) {
-                    *sum = _mm512_dpbf16_ps(
-                        *sum,
-                        std::mem::transmute::<__m512i, __m512bh>(pair),
-                        std::mem::transmute::<__m512i, __m512bh>(value),
-                    );
+                    *sum = multiply_add(*sum, pair, value);
                 }
             }
         }

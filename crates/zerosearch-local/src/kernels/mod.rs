@@ -18,6 +18,7 @@ mod logprob;
 mod matmul;
 mod norm;
 mod pack;
+mod pair;
 mod panels;
 mod rotary;
 mod strip;

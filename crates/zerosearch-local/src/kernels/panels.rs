@@ -6,7 +6,8 @@
 
 use super::element::{Arithmetic, Bf16, Element};
 use super::isa::Isa;
-use super::pack::{narrow_all, panel_of_column_rows, panel_of_inner_rows};
+use super::pack::{narrow_row, panel_of_column_rows, panel_of_inner_rows};
+use super::pair::Pair;
 use super::threads::Threads;
 use super::workspace::Buffer;
 
@@ -44,7 +45,7 @@ impl Pairs {
         Self(threads.workspace().take(numbers.div_ceil(2)))
     }
 
-    pub(super) fn words(&self) -> &[u32] {
+    pub(super) fn pairs(&self) -> &[Pair] {
         self.0.numbers()
     }
 
@@ -99,17 +100,11 @@ impl Operand {
 }
 
 fn narrow_rows(values: &[f32], inner: usize, (isa, threads): (Isa, &Threads)) -> Pairs {
-    let padded = inner.next_multiple_of(2);
-    let mut pairs = Pairs::take(values.len() / inner * padded, threads);
-    threads.each_chunk(pairs.0.numbers_mut::<Bf16>(), ROWS * padded, |chunk, piece| {
-        let values = &values[chunk * ROWS * inner..];
-        if padded == inner {
-            return narrow_all(isa, &values[..piece.len()], piece);
-        }
-        for (values, to) in values.chunks_exact(inner).zip(piece.chunks_exact_mut(padded)) {
-            narrow_all(isa, values, &mut to[..inner]);
-            to[inner] = Bf16::default();
-        }
+    let length = inner.div_ceil(2);
+    let mut pairs = Pairs::take(values.len() / inner * 2 * length, threads);
+    threads.each_chunk(pairs.0.numbers_mut(), ROWS * length, |chunk, piece| {
+        let rows = values[chunk * ROWS * inner..].chunks_exact(inner);
+        rows.zip(piece.chunks_exact_mut(length)).for_each(|(row, to)| narrow_row(isa, row, to));
     });
     pairs
 }
@@ -229,13 +224,13 @@ fn fill_pairs(
     inner: usize,
     columns: usize,
     threads: &Threads,
-    panel: impl Fn(usize, &mut [u32]) + Sync,
+    panel: impl Fn(usize, &mut [Pair]) + Sync,
 ) -> Pairs {
     let padded = inner.next_multiple_of(2);
     let mut pairs = Pairs::take(columns.next_multiple_of(PANEL) * padded, threads);
     threads.each_chunk(pairs.0.numbers_mut(), PANEL * padded / 2, |index, piece| {
         if (index + 1) * PANEL > columns {
-            piece.fill(0);
+            piece.fill(Pair(0));
         }
         panel(index * PANEL, piece);
     });

@@ -4,9 +4,9 @@ use std::arch::x86_64::{__m512, _mm512_loadu_ps, _mm512_storeu_ps};
 use std::cell::RefCell;
 
 use super::super::attention::WIDEST_HEAD;
-use super::super::block::Pair;
 use super::super::dot::{Pairs, ROWS, Sums, dot, narrow, narrow_both, zero};
 use super::super::exp::exp;
+use super::super::pair::Pair;
 use super::super::strip::{LANES, Lanes};
 use super::{BLOCK, Given, Segment, SharedPointer, padded, write};
 
