@@ -7,6 +7,7 @@
 mod kernels;
 mod learner;
 mod loss;
+pub mod measure;
 mod model;
 mod options;
 mod packed;

@@ -60,12 +60,7 @@ pub async fn open(model: &Model, seed: u64, context: usize, pool: &Pool) -> Resu
     if let Some(learner) = bigram(model).await? {
         return Ok(Opened { text: learner.text(), learner: Arc::new(learner), hashes: BTreeMap::new() });
     }
-    let options = LearnerOptions {
-        micro_batch_tokens: model.micro_batch_tokens,
-        activation_bytes: gib(model.activation_gib),
-        ..LearnerOptions::new(policy_options(model, context, pool))
-    };
-    let model = model.clone();
+    let (model, options) = (model.clone(), learner_options(model, context, pool));
     let open = move || {
         let (checkpoint, hashes) = found(&model, seed)?;
         let text = Arc::clone(&checkpoint.text);
@@ -93,6 +88,34 @@ pub async fn open_voice(model: &Model, seed: u64, context: usize, pool: &Pool) -
         Ok(Voice { numeric_path: policy.numeric_path(), policy, text, hashes })
     };
     blocking(open).await
+}
+
+/// Bytes that a model needs at most.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Needs {
+    /// To be trained, and sampled from meanwhile.
+    pub training: u64,
+    /// To be sampled from and to score.
+    pub sampling: u64,
+}
+
+/// What `model` would need, without loading it. `context` is as for [`open_voice`].
+pub async fn needs(model: &Model, context: usize, pool: &Pool) -> Result<Needs> {
+    if bigram(model).await?.is_some() {
+        return Ok(Needs::default());
+    }
+    let (model, options) = (model.clone(), learner_options(model, context, pool));
+    let find = move || {
+        let mut config = checkpoint(&model, 0)?.config;
+        if options.policy.context_length > 0 {
+            config.context_length = config.context_length.min(options.policy.context_length);
+        }
+        Ok(Needs {
+            training: LocalLearner::memory(&config, &options) as u64,
+            sampling: LocalPolicy::memory(&config, &options.policy) as u64,
+        })
+    };
+    blocking(find).await
 }
 
 /// SHA-256 of a model's files by their names, without loading it.
@@ -183,6 +206,14 @@ fn checkpoint(model: &Model, seed: u64) -> Result<Checkpoint> {
 pub fn conversation(plan: &Plan) -> usize {
     let plays_both = plan.simulator.urls.is_empty() && plan.simulator.model.is_empty();
     if plays_both { 0 } else { plan.rollout.max_context_tokens }
+}
+
+fn learner_options(model: &Model, context: usize, pool: &Pool) -> LearnerOptions {
+    LearnerOptions {
+        micro_batch_tokens: model.micro_batch_tokens,
+        activation_bytes: gib(model.activation_gib),
+        ..LearnerOptions::new(policy_options(model, context, pool))
+    }
 }
 
 fn policy_options(model: &Model, context: usize, pool: &Pool) -> PolicyOptions {

@@ -9,6 +9,7 @@ pub mod ask;
 pub mod bench;
 pub mod config;
 pub mod curriculum;
+pub mod doctor;
 pub mod engines;
 pub mod eval;
 pub mod learners;

@@ -24,21 +24,28 @@ impl Isa {
 
     /// Whether this machine can run it.
     pub fn available(self) -> bool {
+        self.missing().is_empty()
+    }
+
+    /// The instructions that this machine would have to have besides its own to run it.
+    pub fn missing(self) -> Vec<&'static str> {
+        #[cfg(target_arch = "x86_64")]
+        macro_rules! absent {
+            ($($feature:tt)*) => {
+                [$(($feature, is_x86_feature_detected!($feature))),*]
+                    .into_iter()
+                    .filter_map(|(feature, is_there)| (!is_there).then_some(feature))
+                    .collect()
+            };
+        }
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512Bf16 => {
-                is_x86_feature_detected!("avx512f")
-                    && is_x86_feature_detected!("avx512bw")
-                    && is_x86_feature_detected!("avx512dq")
-                    && is_x86_feature_detected!("avx512vl")
-                    && is_x86_feature_detected!("avx512bf16")
-                    && is_x86_feature_detected!("fma")
-            }
+            Self::Avx512Bf16 => absent!("avx512f" "avx512bw" "avx512dq" "avx512vl" "avx512bf16" "fma"),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            Self::Avx2 => absent!("avx2" "fma"),
             #[cfg(not(target_arch = "x86_64"))]
-            Self::Avx512Bf16 | Self::Avx2 => false,
-            Self::Portable => true,
+            Self::Avx512Bf16 | Self::Avx2 => vec!["x86-64"],
+            Self::Portable => Vec::new(),
         }
     }
 }

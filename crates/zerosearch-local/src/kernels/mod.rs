@@ -20,6 +20,7 @@ mod norm;
 mod pack;
 mod pair;
 mod panels;
+mod probe;
 mod rotary;
 mod strip;
 mod swiglu;
@@ -38,6 +39,7 @@ pub(crate) use logprob::{
 pub(crate) use matmul::{Product, multiply};
 pub(crate) use norm::{rms_norm, rms_norm_backward};
 pub(crate) use panels::{Operand, Panels};
+pub(crate) use probe::{dot_products, read};
 pub(crate) use rotary::{RotaryTable, rotate};
 pub(crate) use swiglu::{swiglu, swiglu_backward};
 pub use threads::Threads;

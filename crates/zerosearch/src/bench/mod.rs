@@ -4,6 +4,9 @@
 //! what is printed, as JSON or as a table. Whatever is repeated is given by its median, after one unmeasured round. Rows are
 //! random and no two are the same, so that no cache knows them.
 
+mod grpo;
+mod matmul;
+mod prefill;
 mod rows;
 mod sample;
 mod subject;
@@ -11,8 +14,11 @@ mod table;
 mod times;
 mod train;
 
+pub use grpo::{GrpoFigures, Play, grpo};
+pub use matmul::{ProductFigures, SIZES, matmul};
+pub use prefill::{PrefillFigures, Reading, prefill};
 pub use rows::{lessons, rollouts};
 pub use sample::{SampleFigures, Sampling, sample};
-pub use subject::{Choice, Subject};
+pub use subject::{Choice, Computing, Subject};
 pub use table::table;
 pub use train::{TrainFigures, train};

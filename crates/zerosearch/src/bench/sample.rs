@@ -5,7 +5,8 @@ use futures::future::try_join_all;
 use serde::Serialize;
 use zerosearch_learner::seed::Seed;
 use zerosearch_learner::{Policy, SamplingRequest, TokenId};
-use zerosearch_local::LocalPolicy;
+use zerosearch_local::measure::read_bandwidth;
+use zerosearch_local::{Isa, LocalPolicy};
 
 use super::rows::tokens;
 use super::subject::{About, Subject};
@@ -43,6 +44,9 @@ pub struct SampleFigures {
     decode_tokens_per_second: f64,
     /// Seconds of one decoded token, for all rows together.
     decode_step_seconds: f64,
+    /// For one row: the bytes of the weights over those that all threads could have read in such a step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    share_of_read_bandwidth: Option<f64>,
 }
 
 /// Measures `sampling`. Every round has new prompts and an empty cache.
@@ -71,7 +75,13 @@ pub async fn sample(subject: &Subject, sampling: Sampling) -> Result<SampleFigur
         prefill_tokens_per_second: (rows * prompt) as f64 / prefill_seconds,
         decode_tokens_per_second: rows as f64 / step,
         decode_step_seconds: step,
+        share_of_read_bandwidth: (rows == 1).then(|| share_of_read_bandwidth(subject, step)),
     })
+}
+
+fn share_of_read_bandwidth(subject: &Subject, step: f64) -> f64 {
+    let bandwidth = read_bandwidth(&subject.threads, Isa::detect());
+    subject.learner.policy().weight_bytes() as f64 / step / bandwidth
 }
 
 fn prompts(subject: &Subject, sampling: Sampling, round: u64) -> Vec<Vec<TokenId>> {

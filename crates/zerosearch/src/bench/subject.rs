@@ -6,22 +6,29 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use zerosearch_learner::text::tiny_text;
 use zerosearch_local::{
-    Arithmetic, Checkpoint, Isa, LearnerOptions, LocalLearner, ModelConfig, PolicyOptions, Threads,
+    Arithmetic, Checkpoint, LearnerOptions, LocalLearner, ModelConfig, PolicyOptions, Threads,
 };
 
 use crate::report::problem;
 
-/// Which model is measured, and how it computes.
+/// How is computed what is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Computing {
+    /// Threads that compute; 0 for one for each core.
+    pub threads: usize,
+    /// The numbers it computes in.
+    pub arithmetic: Arithmetic,
+}
+
+/// Which model is measured.
 #[derive(Clone, Debug)]
 pub struct Choice {
     /// A model as `--model` takes it; without one, random weights of `shape`.
     pub model: Option<String>,
     /// The name of a shape.
     pub shape: String,
-    /// Threads that compute; 0 for one for each core.
-    pub threads: usize,
-    /// The numbers it computes in.
-    pub arithmetic: Arithmetic,
+    /// How it computes.
+    pub computing: Computing,
 }
 
 /// A model that is measured.
@@ -32,6 +39,8 @@ pub struct Subject {
     pub config: ModelConfig,
     /// What to print with its figures.
     pub about: About,
+    /// The threads that compute.
+    pub threads: Arc<Threads>,
 }
 
 /// What a model's figures depend on.
@@ -49,13 +58,14 @@ pub struct About {
     pub threads: usize,
 }
 
-impl Choice {
-    /// The threads that compute.
-    pub fn pool(&self) -> Arc<Threads> {
+impl Computing {
+    pub(super) fn options(self) -> PolicyOptions {
         let count = if self.threads == 0 { Threads::available() } else { self.threads };
-        Arc::new(Threads::new(count))
+        PolicyOptions { arithmetic: self.arithmetic, ..PolicyOptions::new(Arc::new(Threads::new(count))) }
     }
+}
 
+impl Choice {
     /// Opens the model for rows of at most `context` tokens.
     pub fn open(&self, context: usize) -> Result<Subject> {
         let (name, checkpoint) = match &self.model {
@@ -70,20 +80,17 @@ impl Choice {
             let what = format!("{name} reads {} tokens, not {context}", config.context_length);
             return Err(problem(what).hint("ask for shorter rows").into());
         }
-        let threads = self.pool();
-        let policy = PolicyOptions {
-            arithmetic: self.arithmetic,
-            context_length: context,
-            ..PolicyOptions::new(Arc::clone(&threads))
-        };
+        let policy = PolicyOptions { context_length: context, ..self.computing.options() };
+        let threads = Arc::clone(&policy.threads);
         let about = About {
             model: name.clone(),
             parameters: config.parameters(),
-            arithmetic: self.arithmetic.to_string(),
-            instructions: Isa::detect().to_string(),
+            arithmetic: policy.arithmetic.to_string(),
+            instructions: policy.isa.to_string(),
             threads: threads.count(),
         };
-        Ok(Subject { learner: LocalLearner::open(&checkpoint, LearnerOptions::new(policy))?, config, about })
+        let learner = LocalLearner::open(&checkpoint, LearnerOptions::new(policy))?;
+        Ok(Subject { learner, config, about, threads })
     }
 
     fn shape(&self) -> Result<ModelConfig> {

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
-use zerosearch::bench::{self, Choice, Sampling};
+use zerosearch::bench::{self, Choice, Computing, Play, Reading, Sampling, Subject};
 use zerosearch::stop::{Reason, Stop};
 use zerosearch_learner::Objective;
 use zerosearch_learner::seed::Seed;
@@ -23,7 +23,10 @@ Examples:
   zerosearch bench train
   zerosearch bench train --rollouts --json
   zerosearch bench sample --rows 64 --prompt 64 --tokens 64
-  zerosearch bench sample --model SmolLM2.gguf --rows 1")]
+  zerosearch bench sample --model SmolLM2.gguf --rows 1
+  zerosearch bench prefill --rows 64 --tokens 512 --shared 150
+  zerosearch bench matmul
+  zerosearch bench grpo --turns 3")]
 pub(super) struct Bench {
     #[command(subcommand)]
     what: What,
@@ -39,19 +42,37 @@ enum What {
     /// New tokens of many rows at once
     ///
     /// tokens_per_second includes the prompts. Each round samples its prompts twice with an empty cache, once for one token
-    /// each (the prefill) and once for all; decoding is the difference of the medians, for all tokens but the first.
+    /// each (the prefill) and once for all; decoding is the difference of the medians, for all tokens but the first. For
+    /// one row, share_of_read_bandwidth is the bytes of the weights times the decoded tokens per second over the best of ten
+    /// readings of 1 GiB of memory.
     Sample(Sample),
+    /// Reading rows that begin alike, one new token each
+    Prefill(Prefill),
+    /// Matrix products: a linear layer's forward, and the gradients of its weights and of its input
+    ///
+    /// gflops counts laying out activations for the kernels, packed_gflops does not; weights are laid out once. peak_gflops
+    /// is what multiplications and additions in registers reach.
+    Matmul(Matmul),
+    /// One whole step of GRPO: conversations, gradients, AdamW, packing of the new weights
+    ///
+    /// Every turn is exactly as long as asked, and documents come at once from an engine that makes them up.
+    Grpo(Grpo),
 }
 
-/// What is measured, how often, and how it is told.
+/// What is measured.
 #[derive(Args, Debug)]
-struct Common {
+struct Which {
     /// A model to measure instead of random weights: a Hugging Face directory, a .gguf file or a hub id
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
     /// The shape of the random weights: smollm2-135m or tiny
     #[arg(long, value_name = "SHAPE", default_value = "smollm2-135m", conflicts_with = "model")]
     shape: String,
+}
+
+/// How it computes, how often, and how it is told.
+#[derive(Args, Debug)]
+struct Common {
     /// The numbers to compute in
     #[arg(long, value_name = "DTYPE", default_value = "bf16")]
     dtype: Numbers,
@@ -85,6 +106,8 @@ struct Train {
     #[arg(long, conflicts_with = "tokens")]
     rollouts: bool,
     #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
     common: Common,
 }
 
@@ -100,6 +123,60 @@ struct Sample {
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..))]
     tokens: u32,
     #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args, Debug)]
+struct Prefill {
+    /// Rows at once
+    #[arg(long, value_name = "N", default_value = "64")]
+    rows: NonZeroUsize,
+    /// Tokens of each row
+    #[arg(long, value_name = "N", default_value = "512")]
+    tokens: NonZeroUsize,
+    /// Tokens that all rows begin with
+    #[arg(long, value_name = "N", default_value_t = 150)]
+    shared: usize,
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args, Debug)]
+struct Matmul {
+    /// Rows x inner x outer width, such as 1024x576x1536; may be repeated [default: four typical ones]
+    #[arg(long = "size", value_name = "SIZE", value_parser = size)]
+    sizes: Vec<[usize; 3]>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args, Debug)]
+struct Grpo {
+    /// Questions
+    #[arg(long, value_name = "N", default_value = "4")]
+    questions: NonZeroUsize,
+    /// Conversations about each
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..))]
+    group: u32,
+    /// Tokens of each prompt
+    #[arg(long, value_name = "N", default_value = "64")]
+    prompt: NonZeroUsize,
+    /// Turns of each conversation
+    #[arg(long, value_name = "N", default_value = "1")]
+    turns: NonZeroUsize,
+    /// Tokens of each turn
+    #[arg(long, value_name = "N", default_value = "64")]
+    tokens: NonZeroUsize,
+    /// Tokens of documents between two turns
+    #[arg(long, value_name = "N", default_value = "100")]
+    documents: NonZeroUsize,
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
     common: Common,
 }
 
@@ -109,6 +186,9 @@ impl Bench {
             match self.what {
                 What::Train(it) => it.run().await,
                 What::Sample(it) => it.run().await,
+                What::Prefill(it) => it.run().await,
+                What::Matmul(it) => it.run(),
+                What::Grpo(it) => it.run().await,
             }
         };
         match stop.or(work).await {
@@ -121,7 +201,7 @@ impl Bench {
 impl Train {
     async fn run(self) -> Result<()> {
         let tokens = self.tokens as usize;
-        let subject = self.common.choice().open(if self.rollouts { 700 } else { tokens })?;
+        let subject = self.which.open(&self.common, if self.rollouts { 700 } else { tokens })?;
         let (rows, vocabulary) = (self.rows.map(NonZeroUsize::get), subject.config.vocabulary);
         let repeats = self.common.repeats.get();
         let seed = |round| Seed::run(1).index(round);
@@ -144,22 +224,69 @@ impl Sample {
             tokens: self.tokens as usize,
             repeats: self.common.repeats.get(),
         };
-        let subject = self.common.choice().open(sampling.prompt + sampling.tokens)?;
+        let subject = self.which.open(&self.common, sampling.prompt + sampling.tokens)?;
         self.common.tell(&bench::sample(&subject, sampling).await?)
     }
 }
 
-impl Common {
-    fn choice(&self) -> Choice {
-        Choice {
-            model: self.model.clone(),
-            shape: self.shape.clone(),
-            threads: self.threads,
-            arithmetic: match self.dtype {
-                Numbers::Bf16 => Arithmetic::Bf16,
-                Numbers::F32 => Arithmetic::F32,
-            },
+impl Prefill {
+    async fn run(self) -> Result<()> {
+        let (rows, tokens, repeats) = (self.rows.get(), self.tokens.get(), self.common.repeats.get());
+        let shared = self.shared.min(tokens - 1);
+        let subject = self.which.open(&self.common, tokens + 1)?;
+        let reading = Reading { rows, tokens, shared, repeats };
+        self.common.tell(&bench::prefill(&subject, reading).await?)
+    }
+}
+
+impl Matmul {
+    fn run(self) -> Result<()> {
+        let sizes = if self.sizes.is_empty() { &bench::SIZES[..] } else { &self.sizes };
+        let figures = bench::matmul(self.common.computing(), sizes, self.common.repeats.get());
+        if self.common.json {
+            return figures.iter().try_for_each(|figures| self.common.tell(figures));
         }
+        self.common.tell(&serde_json::json!({ "products": figures }))
+    }
+}
+
+impl Grpo {
+    async fn run(self) -> Result<()> {
+        let play = Play {
+            questions: self.questions.get(),
+            group: self.group as usize,
+            prompt: self.prompt.get(),
+            turns: self.turns.get(),
+            tokens: self.tokens.get(),
+            documents: self.documents.get(),
+            repeats: self.common.repeats.get(),
+        };
+        let subject = self.which.open(&self.common, play.length())?;
+        self.common.tell(&bench::grpo(&subject, play).await?)
+    }
+}
+
+/// `1024x576x1536`
+fn size(text: &str) -> Result<[usize; 3], String> {
+    let numbers: Option<Vec<usize>> =
+        text.split('x').map(|number| number.parse().ok().filter(|number| *number > 0)).collect();
+    let numbers = numbers.and_then(|numbers| numbers.try_into().ok());
+    numbers.ok_or_else(|| "give rows x inner x outer width, such as 1024x576x1536".into())
+}
+
+impl Which {
+    fn open(self, common: &Common, context: usize) -> Result<Subject> {
+        Choice { model: self.model, shape: self.shape, computing: common.computing() }.open(context)
+    }
+}
+
+impl Common {
+    fn computing(&self) -> Computing {
+        let arithmetic = match self.dtype {
+            Numbers::Bf16 => Arithmetic::Bf16,
+            Numbers::F32 => Arithmetic::F32,
+        };
+        Computing { threads: self.threads, arithmetic }
     }
 
     fn tell(&self, figures: &impl Serialize) -> Result<()> {

@@ -3,6 +3,7 @@
 mod ask;
 mod bench;
 mod convert;
+mod doctor;
 mod eval;
 mod export;
 mod flags;

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use zerosearch::stop::{Reason, Stop};
 
-use super::{ask, bench, convert, eval, export, score, sft, train};
+use super::{ask, bench, convert, doctor, eval, export, score, sft, train};
 
 /// Teaches a language model to answer questions by searching, with a simulated search engine in the training loop.
 #[derive(Debug, Parser)]
@@ -40,6 +40,8 @@ enum Verb {
     Convert(convert::Convert),
     /// Measure training and sampling on this machine
     Bench(bench::Bench),
+    /// Tell what this machine reaches and what a config needs
+    Doctor(doctor::Doctor),
 }
 
 impl Cli {
@@ -50,7 +52,7 @@ impl Cli {
             Verb::Sft(it) => it.flags.minutes,
             Verb::Eval(it) => it.minutes,
             Verb::Score(it) => it.minutes,
-            Verb::Ask(_) | Verb::Export(_) | Verb::Convert(_) | Verb::Bench(_) => None,
+            Verb::Ask(_) | Verb::Export(_) | Verb::Convert(_) | Verb::Bench(_) | Verb::Doctor(_) => None,
         }
     }
 
@@ -65,6 +67,7 @@ impl Cli {
             Verb::Export(it) => it.run().await,
             Verb::Convert(it) => it.run(),
             Verb::Bench(it) => it.run(stop).await,
+            Verb::Doctor(it) => it.run().await,
         }
     }
 }

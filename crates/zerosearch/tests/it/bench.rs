@@ -4,25 +4,26 @@ use serde_json::{Map, Value};
 
 use crate::program::Desk;
 
-/// The figures of `zerosearch bench` with these words at the tiny shape, one object for each line.
-fn measured(words: &str) -> Vec<Map<String, Value>> {
-    let words = format!("bench {words} --shape tiny --repeats 1 --json");
-    let told = Desk::new().succeed(&words.split(' ').collect::<Vec<_>>());
-    told.lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|why| panic!("{why}: {line}")))
-        .collect()
-}
-
-/// The only line, whose figures of these names are numbers above 0.
+/// The figures of `zerosearch` with these words, one object for each line, in which these names are numbers above 0.
 #[track_caller]
-fn figures(words: &str, names: &[&str]) -> Map<String, Value> {
-    let mut lines = measured(words);
-    let figures = lines.pop().unwrap();
-    assert!(lines.is_empty(), "{words}: more than one line");
-    for name in names {
+fn lines(words: &str, names: &[&str]) -> Vec<Map<String, Value>> {
+    let told = Desk::new().succeed(&format!("{words} --json").split(' ').collect::<Vec<_>>());
+    let lines: Vec<Map<String, Value>> = told
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|why| panic!("{why}: {line}")))
+        .collect();
+    for (figures, name) in lines.iter().flat_map(|line| names.iter().map(move |name| (line, name))) {
         assert!(figures[*name].as_f64().is_some_and(|number| number > 0.0), "{words}: {name} in {figures:?}");
     }
-    figures
+    lines
+}
+
+/// The only line of `zerosearch bench` with these words at the tiny shape.
+#[track_caller]
+fn figures(words: &str, names: &[&str]) -> Map<String, Value> {
+    let mut lines = lines(&format!("bench {words} --shape tiny --repeats 1"), names);
+    assert_eq!(lines.len(), 1, "{words}");
+    lines.remove(0)
 }
 
 const STEP: [&str; 5] =
@@ -53,6 +54,48 @@ fn sampling_is_measured() {
     ];
     let told = figures("sample --rows 2 --prompt 5 --tokens 40", &names);
     assert_eq!((&told["rows"], &told["prompt"], &told["tokens"]), (&2.into(), &5.into(), &40.into()));
+}
+
+#[test]
+fn one_row_is_held_against_the_bandwidth_of_memory() {
+    figures("sample --rows 1 --prompt 5 --tokens 40", &["share_of_read_bandwidth"]);
+}
+
+#[test]
+fn reading_is_measured() {
+    let told = figures("prefill --rows 3 --tokens 20 --shared 12", &["tokens_per_second", "seconds"]);
+    assert_eq!((&told["rows"], &told["tokens"], &told["shared"]), (&3.into(), &20.into(), &12.into()));
+}
+
+#[test]
+fn three_products_of_every_size_are_measured() {
+    let names = ["gflops", "packed_gflops", "peak_gflops", "share", "packed_share"];
+    let told = lines("bench matmul --size 32x48x64 --size 7x9x11 --repeats 1", &names);
+    let named: Vec<String> =
+        told.iter().map(|line| format!("{} {}", line["product"], line["size"])).collect();
+    let expected = ["32x48x64", "7x9x11"].map(|size| {
+        ["forward", "weight_gradient", "input_gradient"].map(|product| format!("\"{product}\" \"{size}\""))
+    });
+    assert_eq!(named, expected.concat());
+}
+
+#[test]
+fn a_step_of_grpo_is_measured() {
+    let names = [&STEP[1..], &["sampling_seconds", "seconds_per_trajectory"]].concat();
+    let told = figures("grpo --questions 2 --group 2 --turns 3 --tokens 6 --documents 4 --prompt 5", &names);
+    assert_eq!((&told["questions"], &told["turns"]), (&2.into(), &3.into()));
+}
+
+#[test]
+fn the_doctor_tells_what_this_machine_reaches_and_what_a_plan_needs() {
+    let names = ["cores", "peak_gflops_of_one_thread", "peak_gflops", "read_gb_per_second"];
+    let told = lines("doctor --model random", &names).remove(0);
+    assert!(told["instructions"].is_string() && told["faster"].is_string());
+    let needs = told["needs"].as_array().unwrap();
+    let named: Vec<&str> = needs.iter().map(|need| need["what"].as_str().unwrap()).collect();
+    assert_eq!(named, ["the policy that is trained", "the weights that it starts from", "together"]);
+    let gib: Vec<f64> = needs.iter().map(|need| need["gib"].as_f64().unwrap()).collect();
+    assert!(gib[0] > gib[1] && (gib[0] + gib[1] - gib[2]).abs() < 1e-9, "{gib:?}");
 }
 
 #[test]

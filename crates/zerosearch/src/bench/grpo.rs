@@ -1,0 +1,158 @@
+//! One whole step of GRPO: conversations, gradients, AdamW, packing.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use futures::future::try_join_all;
+use serde::Serialize;
+use zerosearch_learner::seed::Seed;
+use zerosearch_learner::{Adam, Learner, Objective, Policy};
+use zerosearch_local::LocalPolicy;
+
+use super::rows::tokens;
+use super::sample::request;
+use super::subject::{About, Subject};
+use super::times::{Rounds, timed};
+use crate::qa::Question;
+use crate::rl::{Algorithm, Grpo, Kl, Recipe};
+use crate::rollout::{Author, Ending, Group, Scores, Trajectory, Transcript};
+
+/// What a step consists of.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Play {
+    /// Questions.
+    pub questions: usize,
+    /// Conversations about each.
+    pub group: usize,
+    /// Tokens of each question's prompt.
+    pub prompt: usize,
+    /// Turns of each conversation.
+    pub turns: usize,
+    /// Tokens that the policy writes in each turn.
+    pub tokens: usize,
+    /// Tokens of documents between two turns.
+    pub documents: usize,
+    /// How often it is measured.
+    pub repeats: usize,
+}
+
+/// What a step takes.
+#[derive(Debug, Serialize)]
+pub struct GrpoFigures {
+    #[serde(flatten)]
+    about: About,
+    #[serde(flatten)]
+    play: Play,
+    /// The whole step, from one version of the weights that can be sampled from to the next.
+    seconds: f64,
+    seconds_per_trajectory: f64,
+    sampling_seconds: f64,
+    gradient_seconds: f64,
+    optimizer_seconds: f64,
+    packing_seconds: f64,
+}
+
+impl Play {
+    /// Tokens of a whole conversation.
+    pub fn length(&self) -> usize {
+        self.prompt + self.turns * self.tokens + (self.turns - 1) * self.documents
+    }
+}
+
+/// Measures steps of `play`. All conversations run at once, each at its own pace; the engine answers at once.
+pub async fn grpo(subject: &Subject, play: Play) -> Result<GrpoFigures> {
+    let learner = &subject.learner;
+    learner.pack().await?;
+    let mut rounds = Rounds::<5>::default();
+    for round in Rounds::<5>::numbers(play.repeats) {
+        let stage = Stage { policy: learner.policy(), play, vocabulary: subject.config.vocabulary };
+        let (groups, sampling) = timed(stage.groups(Seed::run(round))).await;
+        let batch = recipe().batch(&groups?, Vec::new())?;
+        let (mut gradients, mut optimizer) = (0.0, 0.0);
+        for update in &batch.updates {
+            let (report, seconds) = timed(learner.accumulate(&update.examples, &update.loss)).await;
+            report?;
+            gradients += seconds;
+            let (report, seconds) = timed(learner.step(&Adam::default())).await;
+            report?;
+            optimizer += seconds;
+        }
+        let (packed, packing) = timed(learner.pack()).await;
+        packed?;
+        rounds.push([sampling, gradients, optimizer, packing, sampling + gradients + optimizer + packing]);
+    }
+    let [sampling_seconds, gradient_seconds, optimizer_seconds, packing_seconds, seconds] = rounds.medians();
+    Ok(GrpoFigures {
+        about: subject.about.clone(),
+        play,
+        seconds,
+        seconds_per_trajectory: seconds / (play.questions * play.group) as f64,
+        sampling_seconds,
+        gradient_seconds,
+        optimizer_seconds,
+        packing_seconds,
+    })
+}
+
+/// GRPO as it is published, one update for each step.
+fn recipe() -> Recipe {
+    Recipe {
+        algorithm: Algorithm::Grpo(Grpo::default()),
+        objective: Objective::ClippedSurrogate { low: 0.2, high: 0.2 },
+        kl: Kl::Off,
+        entropy_bonus: 0.0,
+        temperature: 1.0,
+        updates_per_step: 1,
+    }
+}
+
+struct Stage {
+    policy: LocalPolicy,
+    play: Play,
+    vocabulary: usize,
+}
+
+impl Stage {
+    async fn groups(&self, seed: Seed) -> Result<Vec<Group>> {
+        let groups = (0..self.play.questions as u64).map(|question| self.group(seed.index(question)));
+        try_join_all(groups).await
+    }
+
+    async fn group(&self, seed: Seed) -> Result<Group> {
+        let question = Arc::new(Question {
+            id: seed.number().to_string(),
+            source: "random".into(),
+            text: String::new(),
+            golden_answers: Vec::new(),
+            prompt: None,
+        });
+        let members = (0..self.play.group).map(|member| self.conversation(&question, seed, member));
+        Ok(Group { trajectories: try_join_all(members).await?, question: Arc::clone(&question) })
+    }
+
+    /// Rewards are 1 and 0 by turns.
+    async fn conversation(&self, question: &Arc<Question>, group: Seed, member: usize) -> Result<Trajectory> {
+        let mut transcript = Transcript::default();
+        let random = |seed: Seed, length| tokens(seed, length, self.vocabulary);
+        transcript.show(Author::Prompt, random(group.purpose("prompt"), self.play.prompt));
+        let seed = group.index(member as u64);
+        for turn in 0..self.play.turns {
+            let seed = seed.index(turn as u64);
+            if turn > 0 {
+                transcript.show(Author::Search, random(seed.purpose("documents"), self.play.documents));
+            }
+            let request = request(&transcript.tokens(), self.play.tokens, seed.number());
+            let sample = self.policy.sample(request).await?;
+            transcript.say(sample.tokens, sample.logprobs);
+        }
+        Ok(Trajectory {
+            question: Arc::clone(question),
+            member,
+            transcript,
+            turns: Vec::new(),
+            ending: Ending::OutOfTurns,
+            scores: Scores::default(),
+            reward: (member % 2) as f32,
+        })
+    }
+}

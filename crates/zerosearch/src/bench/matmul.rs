@@ -1,0 +1,73 @@
+//! Single matrix products, as a linear layer has them.
+
+use std::time::Instant;
+
+use serde::Serialize;
+use zerosearch_local::PolicyOptions;
+use zerosearch_local::measure::{MatrixProduct, Pass, peak};
+
+use super::subject::Computing;
+use super::times::median;
+
+/// Rows of activations, inner width, outer width: a layer of SmolLM2-135M, a large square, the head, and decoding.
+pub const SIZES: [[usize; 3]; 4] =
+    [[1024, 576, 1536], [2048, 2048, 2048], [1024, 576, 49_152], [64, 576, 1536]];
+
+/// A product is repeated until it has done at least so many operations, so that short ones can be timed.
+const OPERATIONS: f64 = 1e10;
+
+/// What one product reaches.
+#[derive(Debug, Serialize)]
+pub struct ProductFigures {
+    product: &'static str,
+    /// Rows x inner x outer.
+    size: String,
+    /// Billions of operations in a second, activations laid out for the kernels each time.
+    gflops: f64,
+    /// The same from activations that are laid out already.
+    packed_gflops: f64,
+    /// The most that multiplications and additions in registers reach.
+    peak_gflops: f64,
+    /// `gflops` over `peak_gflops`.
+    share: f64,
+    /// `packed_gflops` over `peak_gflops`.
+    packed_share: f64,
+}
+
+/// Measures the three products of each of `sizes`.
+pub fn matmul(computing: Computing, sizes: &[[usize; 3]], repeats: usize) -> Vec<ProductFigures> {
+    let options = computing.options();
+    let peak = peak(&options.threads, options.isa, options.arithmetic) / 1e9;
+    let cases = sizes.iter().flat_map(|&size| Pass::ALL.map(|pass| (size, pass)));
+    cases.map(|(size, pass)| figures(&options, (size, pass), peak, repeats)).collect()
+}
+
+fn figures(
+    options: &PolicyOptions,
+    (size, pass): ([usize; 3], Pass),
+    peak_gflops: f64,
+    repeats: usize,
+) -> ProductFigures {
+    let operations = size.iter().product::<usize>() as f64 * 2.0;
+    let mut product = MatrixProduct::new(options.clone(), size, pass);
+    let mut reached = |compute: fn(&mut MatrixProduct)| {
+        let calls = (OPERATIONS / operations).ceil();
+        let mut round = || {
+            let start = Instant::now();
+            (0..calls as usize).for_each(|_| compute(&mut product));
+            operations * calls / start.elapsed().as_secs_f64() / 1e9
+        };
+        round();
+        median((0..repeats).map(|_| round()).collect())
+    };
+    let (gflops, packed_gflops) = (reached(MatrixProduct::compute), reached(MatrixProduct::compute_packed));
+    ProductFigures {
+        product: pass.name(),
+        size: size.map(|it| it.to_string()).join("x"),
+        gflops,
+        packed_gflops,
+        peak_gflops,
+        share: gflops / peak_gflops,
+        packed_share: packed_gflops / peak_gflops,
+    }
+}

@@ -1,0 +1,93 @@
+//! The doctor: what this machine is, what it reaches, and what a plan would need of it.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use serde::Serialize;
+use zerosearch_local::weights::{available_bytes, machine_bytes};
+use zerosearch_local::{Arithmetic, Isa, Threads, measure};
+
+use crate::config::{EngineName, Model, Plan};
+use crate::learners::{Pool, conversation, needs};
+
+/// What was found.
+#[derive(Debug, Serialize)]
+pub struct Findings {
+    /// Cores that this process may use.
+    cores: usize,
+    /// The instructions that the kernels run with.
+    instructions: String,
+    /// Why no faster ones are used.
+    faster: String,
+    /// Billions of operations in a second, multiplying bf16 and adding in f32 in registers: one thread.
+    peak_gflops_of_one_thread: f64,
+    /// The same with all threads.
+    peak_gflops: f64,
+    /// Billions of bytes in a second, read from memory by all threads.
+    read_gb_per_second: f64,
+    memory_gib: Option<f64>,
+    available_gib: Option<f64>,
+    /// What the plan's models need, each and together.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    needs: Vec<Need>,
+}
+
+/// What one model of a plan needs.
+#[derive(Debug, Serialize)]
+struct Need {
+    what: String,
+    gib: f64,
+}
+
+/// Looks at this machine, for about a second, and at `plan`, if there is one.
+pub async fn examine(plan: Option<&Plan>) -> Result<Findings> {
+    let needs = match plan {
+        Some(plan) => needs_of(plan).await?,
+        None => Vec::new(),
+    };
+    let measured = tokio::task::spawn_blocking(|| {
+        let (isa, all) = (Isa::detect(), Arc::new(Threads::new(Threads::available())));
+        let peak = |threads: &Threads| measure::peak(threads, isa, Arithmetic::Bf16) / 1e9;
+        (peak(&Threads::new(1)), peak(&all), measure::read_bandwidth(&all, isa) / 1e9)
+    });
+    let (peak_gflops_of_one_thread, peak_gflops, read_gb_per_second) = measured.await?;
+    Ok(Findings {
+        cores: Threads::available(),
+        instructions: Isa::detect().to_string(),
+        faster: faster(),
+        peak_gflops_of_one_thread,
+        peak_gflops,
+        read_gb_per_second,
+        memory_gib: machine_bytes().map(gib),
+        available_gib: available_bytes().map(gib),
+        needs,
+    })
+}
+
+/// What keeps this machine from the kernels that are faster than its own.
+fn faster() -> String {
+    let lacks = |isa: &Isa| format!("{isa} needs {}", isa.missing().join(", "));
+    let faster: Vec<String> = Isa::ALL.iter().take_while(|isa| **isa != Isa::detect()).map(lacks).collect();
+    if faster.is_empty() { "there are none".into() } else { faster.join("; ") }
+}
+
+/// As [`Course`](crate::train::Course) opens them.
+async fn needs_of(plan: &Plan) -> Result<Vec<Need>> {
+    let pool = Pool::new(&plan.model);
+    let policy = needs(&plan.model, conversation(plan), &pool).await?;
+    let mut found = vec![("the policy that is trained", policy.training)];
+    let simulated = plan.rollout.engine == EngineName::Simulated && plan.simulator.urls.is_empty();
+    if plan.rl.kl_coef > 0.0 || (simulated && plan.simulator.model.is_empty()) {
+        found.push(("the weights that it starts from", policy.sampling));
+    }
+    if simulated && !plan.simulator.model.is_empty() {
+        let model = Model { path: plan.simulator.model.clone(), ..plan.model.clone() };
+        found.push(("the simulator", needs(&model, 0, &pool).await?.sampling));
+    }
+    found.push(("together", found.iter().map(|(_, bytes)| bytes).sum()));
+    Ok(found.into_iter().map(|(what, bytes)| Need { what: what.into(), gib: gib(bytes) }).collect())
+}
+
+fn gib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 30)
+}
