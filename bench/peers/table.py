@@ -9,12 +9,13 @@ from pathlib import Path
 
 @dataclass
 class Comparison:
-    """One row: which number of which two files is compared."""
+    """One row: which number of which two files is compared, and what the peer calls it where it has another name."""
 
     title: str
     files: str
     peer: str
     key: str
+    peers_key: str | None = None
     less_is_better: bool = False
 
 
@@ -28,7 +29,7 @@ COMPARISONS = [
     Comparison("generation, 1 row, prompt included, tokens/s", "sample-1", "torch", SPEED),
     Comparison("decoding, 1 row, tokens/s", "sample-1", "llamacpp", DECODING),
     Comparison("prefill, 64 x 512, 150 shared, tokens/s", "prefill", "torch", SPEED),
-    Comparison("prefill, 64 x 512, 150 shared, tokens/s", "prefill", "llamacpp", PREFILL),
+    Comparison("prefill, 64 x 512, 150 shared, tokens/s", "prefill", "llamacpp", SPEED, PREFILL),
     Comparison("GRPO step, single turn, seconds", "grpo", "trl", "seconds", less_is_better=True),
     Comparison("GRPO step, three turns, seconds", "grpo-turns", "trl", "seconds", less_is_better=True),
 ]
@@ -57,10 +58,8 @@ def number(values):
 
 def compared(output, comparison):
     """The row of a comparison."""
-    sides = []
-    for side in ("ours", comparison.peer):
-        measured = lines(output, f"{comparison.files}.{side}")
-        sides.append([line.get(comparison.key, line.get(SPEED)) for line in measured])
+    keys = {"ours": comparison.key, comparison.peer: comparison.peers_key or comparison.key}
+    sides = [[line[key] for line in lines(output, f"{comparison.files}.{side}")] for side, key in keys.items()]
     return row(comparison.title, comparison.peer, *sides, comparison.less_is_better)
 
 
