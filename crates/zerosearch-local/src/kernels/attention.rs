@@ -75,17 +75,28 @@ pub(crate) fn attention(
         out: SharedPointer(out.as_mut_ptr()),
         log_sums: log_sums.map(|sums| SharedPointer(sums.as_mut_ptr())),
     };
-    threads.each(items.len(), &|index| {
-        let item = &items[index];
-        let work = Work { shape, layer, item, row: &rows[item.row], fused, to };
+    threads.each_stretch(items.len(), |stretch| {
+        let work = items[stretch].iter().map(|item| {
+            let row = &rows[item.row];
+            Work { shape, layer, item, row, fused, to }
+        });
         match &blocks.words {
             #[cfg(target_arch = "x86_64")]
             BlockWords::Bf16(words) if isa == Isa::Avx512Bf16 => {
+                let mut scratch = dots::Scratch::default();
                 // SAFETY: an `Isa` is only chosen after `Isa::available` found its instructions on this machine.
-                unsafe { dots::attend_item(&work, (words, blocks.layout)) };
+                work.for_each(|it| unsafe { dots::attend_item(&it, (words, blocks.layout), &mut scratch) });
             }
-            BlockWords::Bf16(words) => strips::attend_item_bf16(isa, &work, (words, blocks.layout)),
-            BlockWords::F32(words) => strips::attend_item_f32(isa, &work, (words, blocks.layout)),
+            BlockWords::Bf16(words) => {
+                let mut scratch = strips::Scratch::default();
+                work.for_each(|it| {
+                    strips::attend_item_bf16(isa, &it, (words, blocks.layout), &mut scratch);
+                });
+            }
+            BlockWords::F32(words) => {
+                let mut scratch = strips::Scratch::default();
+                work.for_each(|it| strips::attend_item_f32(isa, &it, (words, blocks.layout), &mut scratch));
+            }
         }
     });
 }

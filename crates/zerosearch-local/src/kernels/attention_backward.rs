@@ -63,19 +63,23 @@ pub(crate) fn attention_backward(
     let (segments, length) = segments(rows, shape);
     let mut numbers = threads.workspace().take(length);
     let place = SharedPointer(numbers.as_mut_ptr());
-    threads.each(segments.len() * shape.kv_heads, &|item| {
-        let (segment, kv_head) = (&segments[item / shape.kv_heads], item % shape.kv_heads);
-        let (start, length) = (segment.place(shape, kv_head), segment.head_length(shape));
-        // SAFETY: inside `numbers`; each head of each segment has a place of its own.
-        let own = unsafe { std::slice::from_raw_parts_mut(place.get().add(start), length) };
-        own.fill(0.0);
+    threads.each_stretch(segments.len() * shape.kv_heads, |stretch| {
         #[cfg(target_arch = "x86_64")]
-        if isa == Isa::Avx512Bf16 && gradients.arithmetic == Arithmetic::Bf16 {
-            // SAFETY: an `Isa` is only chosen after `Isa::available` found its instructions on this machine.
-            unsafe { dots::segment_gradient(&given, (segment, kv_head), own, to) };
-            return;
+        let mut scratch = dots::Scratch::default();
+        for item in stretch {
+            let (segment, kv_head) = (&segments[item / shape.kv_heads], item % shape.kv_heads);
+            let (start, length) = (segment.place(shape, kv_head), segment.head_length(shape));
+            // SAFETY: inside `numbers`; each head of each segment has a place of its own.
+            let own = unsafe { std::slice::from_raw_parts_mut(place.get().add(start), length) };
+            own.fill(0.0);
+            #[cfg(target_arch = "x86_64")]
+            if isa == Isa::Avx512Bf16 && gradients.arithmetic == Arithmetic::Bf16 {
+                // SAFETY: an `Isa` is only chosen after `Isa::available` found its instructions on this machine.
+                unsafe { dots::segment_gradient(&given, (segment, kv_head), (own, to), &mut scratch) };
+                continue;
+            }
+            strips::segment_gradient(isa, &given, (segment, kv_head), own, to);
         }
-        strips::segment_gradient(isa, &given, (segment, kv_head), own, to);
     });
     let readers = readers(&segments, stored.len());
     threads.each(stored.len(), &|block| {

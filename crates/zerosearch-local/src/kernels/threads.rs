@@ -3,6 +3,7 @@
 //! The items of a loop are handed out one by one; each is computed by itself, so neither the number of threads nor the
 //! order of hand-out can change a result.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -11,6 +12,9 @@ use super::workspace::Workspace;
 
 /// How often a waiting thread looks again before it parks: a few microseconds.
 const SPINS: usize = 4_000;
+
+/// Stretches of a loop for each thread: enough that none waits long for another.
+const STRETCHES: usize = 16;
 
 type Work<'a> = dyn Fn(usize) + Sync + 'a;
 
@@ -95,6 +99,15 @@ impl Threads {
             drop(job);
             panic!("a worker thread panicked");
         }
+    }
+
+    /// As [`Threads::each`], but hands out stretches of items, a few for each thread: for items that share what they are
+    /// computed with.
+    pub(crate) fn each_stretch(&self, items: usize, work: impl Fn(Range<usize>) + Sync) {
+        let length = items.div_ceil(STRETCHES * self.count()).max(1);
+        self.each(items.div_ceil(length), &|index| {
+            work(index * length..items.min((index + 1) * length));
+        });
     }
 
     /// Cuts `data` into pieces of `length` and calls `work(index, piece)` for each.

@@ -4,7 +4,6 @@ use std::arch::x86_64::{
     __m512, __m512i, _mm512_and_si512, _mm512_loadu_si512, _mm512_mask_mov_ps, _mm512_mul_ps,
     _mm512_set1_epi32, _mm512_set1_ps, _mm512_storeu_ps,
 };
-use std::cell::RefCell;
 
 use super::super::dot::{Pairs, ROWS, Sums, dot, multiply_add, narrow, zero};
 use super::{BLOCK, LANES, Pair, QueryAt, Store, WIDEST_HEAD, Work, exponentials, head};
@@ -12,13 +11,9 @@ use super::{BLOCK, LANES, Pair, QueryAt, Store, WIDEST_HEAD, Work, exponentials,
 /// Blocks whose scores are computed together, and vectors of a head's width.
 const VECTORS: usize = 4;
 
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
-}
-
-/// What a thread computes with, kept from item to item.
+/// What items are computed with, one after another.
 #[derive(Default)]
-struct Scratch {
+pub(super) struct Scratch {
     /// `[queries][head_width / 2]`
     queries: Vec<Pair>,
     /// `[queries][keys]`
@@ -29,8 +24,7 @@ struct Scratch {
 
 /// Cuts the item's queries into tiles of about the same size.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma")]
-pub(super) fn attend_item(work: &Work<'_>, store: Store<'_, Pair>) {
-    let mut scratch = SCRATCH.take();
+pub(super) fn attend_item(work: &Work<'_>, store: Store<'_, Pair>, scratch: &mut Scratch) {
     let keys = (work.row.first_position + work.item.to).next_multiple_of(BLOCK);
     scratch.queries.resize(ROWS * work.shape.head_width / 2, Pair(0));
     scratch.scores.resize(ROWS * keys, 0.0);
@@ -40,15 +34,14 @@ pub(super) fn attend_item(work: &Work<'_>, store: Store<'_, Pair>) {
     for tile in 0..tiles {
         let (first, end) = (tile * count / tiles, (tile + 1) * count / tiles);
         match end - first {
-            1 => attend::<1>(work, first, store, &mut scratch),
-            2 => attend::<2>(work, first, store, &mut scratch),
-            3 => attend::<3>(work, first, store, &mut scratch),
-            4 => attend::<4>(work, first, store, &mut scratch),
-            5 => attend::<5>(work, first, store, &mut scratch),
-            _ => attend::<ROWS>(work, first, store, &mut scratch),
+            1 => attend::<1>(work, first, store, scratch),
+            2 => attend::<2>(work, first, store, scratch),
+            3 => attend::<3>(work, first, store, scratch),
+            4 => attend::<4>(work, first, store, scratch),
+            5 => attend::<5>(work, first, store, scratch),
+            _ => attend::<ROWS>(work, first, store, scratch),
         }
     }
-    SCRATCH.set(scratch);
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma")]

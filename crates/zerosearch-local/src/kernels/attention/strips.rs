@@ -1,7 +1,5 @@
 //! Attention in f32, four queries at a time.
 
-use std::cell::RefCell;
-
 use super::super::isa::for_each_isa;
 use super::super::strip::{LANES, Lanes, Strided, strip};
 use super::{BLOCK, Pair, QueryAt, Store, WIDEST_HEAD, Word, Work, exponentials, head};
@@ -10,29 +8,25 @@ use super::{BLOCK, Pair, QueryAt, Store, WIDEST_HEAD, Word, Work, exponentials, 
 const QUERIES: usize = 4;
 
 for_each_isa! {
-    pub(super) fn attend_item_bf16(work: &Work<'_>, store: Store<'_, Pair>) = item_body_bf16;
+    pub(super) fn attend_item_bf16(work: &Work<'_>, store: Store<'_, Pair>, scratch: &mut Scratch) = item_body_bf16;
 }
 for_each_isa! {
-    pub(super) fn attend_item_f32(work: &Work<'_>, store: Store<'_, f32>) = item_body_f32;
+    pub(super) fn attend_item_f32(work: &Work<'_>, store: Store<'_, f32>, scratch: &mut Scratch) = item_body_f32;
 }
 
 #[inline(always)]
-fn item_body_bf16<const FUSED: bool>(work: &Work<'_>, store: Store<'_, Pair>) {
-    item_body::<FUSED, _>(work, store);
+fn item_body_bf16<const FUSED: bool>(work: &Work<'_>, store: Store<'_, Pair>, scratch: &mut Scratch) {
+    item_body::<FUSED, _>(work, store, scratch);
 }
 
 #[inline(always)]
-fn item_body_f32<const FUSED: bool>(work: &Work<'_>, store: Store<'_, f32>) {
-    item_body::<FUSED, _>(work, store);
+fn item_body_f32<const FUSED: bool>(work: &Work<'_>, store: Store<'_, f32>, scratch: &mut Scratch) {
+    item_body::<FUSED, _>(work, store, scratch);
 }
 
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
-}
-
-/// What a thread computes with, kept from item to item.
+/// What items are computed with, one after another.
 #[derive(Default)]
-struct Scratch {
+pub(super) struct Scratch {
     queries: Vec<f32>,
     scores: Vec<f32>,
     /// One block's keys or values, widened.
@@ -40,8 +34,7 @@ struct Scratch {
 }
 
 #[inline(always)]
-fn item_body<const FUSED: bool, W: Word>(work: &Work<'_>, store: Store<'_, W>) {
-    let mut scratch = SCRATCH.take();
+fn item_body<const FUSED: bool, W: Word>(work: &Work<'_>, store: Store<'_, W>, scratch: &mut Scratch) {
     let keys = (work.row.first_position + work.item.to).next_multiple_of(BLOCK);
     scratch.queries.resize(QUERIES * work.shape.head_width, 0.0);
     scratch.scores.resize(QUERIES * keys, 0.0);
@@ -49,13 +42,12 @@ fn item_body<const FUSED: bool, W: Word>(work: &Work<'_>, store: Store<'_, W>) {
     let count = work.queries();
     for first in (0..count).step_by(QUERIES) {
         match count - first {
-            1 => attend::<FUSED, 1, W>(work, first, store, &mut scratch),
-            2 => attend::<FUSED, 2, W>(work, first, store, &mut scratch),
-            3 => attend::<FUSED, 3, W>(work, first, store, &mut scratch),
-            _ => attend::<FUSED, QUERIES, W>(work, first, store, &mut scratch),
+            1 => attend::<FUSED, 1, W>(work, first, store, scratch),
+            2 => attend::<FUSED, 2, W>(work, first, store, scratch),
+            3 => attend::<FUSED, 3, W>(work, first, store, scratch),
+            _ => attend::<FUSED, QUERIES, W>(work, first, store, scratch),
         }
     }
-    SCRATCH.set(scratch);
 }
 
 #[inline(always)]

@@ -1,7 +1,6 @@
 //! The gradient of one segment with bf16 dot products: every factor is rounded to bf16, sums are f32.
 
 use std::arch::x86_64::{__m512, _mm512_loadu_ps, _mm512_storeu_ps};
-use std::cell::RefCell;
 
 use super::super::attention::WIDEST_HEAD;
 use super::super::dot::{Pairs, ROWS, Sums, dot, narrow, narrow_both, zero};
@@ -14,10 +13,6 @@ use super::{BLOCK, Given, Segment, SharedPointer, padded, write};
 const VECTORS: usize = 4;
 /// Queries whose probabilities are held at a time, about.
 const QUERIES: usize = 48;
-
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
-}
 
 /// Consecutive tokens of a segment with the query heads of one key head; the heads of a token follow one another.
 struct Strip {
@@ -53,13 +48,12 @@ impl Strip {
 pub(super) fn segment_gradient(
     given: &Given<'_>,
     (segment, kv_head): (&Segment<'_>, usize),
-    own: &mut [f32],
-    to: SharedPointer<f32>,
+    (own, to): (&mut [f32], SharedPointer<f32>),
+    scratch: &mut Scratch,
 ) {
     let (shape, row) = (given.shape, segment.row);
     let group = shape.heads / shape.kv_heads;
     let tokens = (QUERIES / group).max(1);
-    let mut scratch = SCRATCH.take();
     scratch.load_keys(given, segment, kv_head);
     for from in (segment.from..segment.to).step_by(tokens) {
         let tokens = tokens.min(segment.to - from);
@@ -80,12 +74,11 @@ pub(super) fn segment_gradient(
         scratch.query_gradients(given, &strip, to);
         scratch.key_value_gradients(&strip, padded(shape), own);
     }
-    SCRATCH.set(scratch);
 }
 
-/// What a thread computes with, kept from item to item.
+/// What segments are computed with, one after another.
 #[derive(Default)]
-struct Scratch {
+pub(super) struct Scratch {
     /// `[blocks][width / 2][BLOCK]`
     key: Vec<Pair>,
     /// `[blocks][width / 2][BLOCK]`
