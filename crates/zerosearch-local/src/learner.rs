@@ -13,7 +13,7 @@ use zerosearch_learner::{
 
 use crate::kernels::{Arithmetic, RotaryTable};
 use crate::model::config::ModelConfig;
-use crate::model::{Layout, Machine, Network, Transposed, rotary_frequencies};
+use crate::model::{Layout, Machine, Network, rotary_frequencies};
 use crate::options::LearnerOptions;
 use crate::policy::{LocalPolicy, bounded, check_row, check_temperature, serving_bytes};
 use crate::state::{State, read_weights};
@@ -43,7 +43,6 @@ struct Training {
     state: State,
     /// The present weights, packed when they are first needed.
     network: Option<Arc<Network>>,
-    transposed: Option<Transposed>,
 }
 
 impl LocalLearner {
@@ -58,7 +57,7 @@ impl LocalLearner {
         let layout = Layout::new(&config);
         let state = State::new(read_weights(checkpoint, &layout, &(0..layout.total()))?);
         let rotary = Arc::new(RotaryTable::new(&rotary_frequencies(&config), config.context_length));
-        let training = Mutex::new(Training { state, network: None, transposed: None });
+        let training = Mutex::new(Training { state, network: None });
         let machine = options.policy.machine();
         let (origin, text) = (checkpoint.origin(), Arc::clone(&checkpoint.text));
         let turn = Arc::default();
@@ -66,12 +65,18 @@ impl LocalLearner {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Bytes that training a model takes: weights, gradients and two moments in f32, the matrices packed in both
-    /// orientations, activations, and what its policy takes beside the weights.
+    /// Bytes that training a model takes: weights, gradients and two moments in f32, the packed matrices (the head in both
+    /// orientations), activations, and what its policy takes beside the weights.
     pub fn memory(config: &ModelConfig, options: &LearnerOptions) -> usize {
         config
             .parameters()
-            .saturating_mul(16 + 2 * options.policy.arithmetic.bytes())
+            .saturating_mul(16 + options.policy.arithmetic.bytes())
+            .saturating_add(
+                config
+                    .vocabulary
+                    .saturating_mul(config.width)
+                    .saturating_mul(options.policy.arithmetic.bytes()),
+            )
             .saturating_add(options.activation_bytes)
             .saturating_add(serving_bytes(config, &options.policy))
     }
@@ -92,9 +97,7 @@ impl LocalLearner {
     /// calls this to tell it apart.
     pub fn pack(&self) -> Boxed<'_, Result<()>> {
         self.blocking(|inner| {
-            let training = &mut *inner.training();
-            let network = inner.network(training);
-            inner.transposed(&mut training.transposed, &network, &training.state.weights);
+            inner.network(&mut inner.training());
             Ok(())
         })
     }
@@ -139,15 +142,6 @@ impl Inner {
         Arc::clone(training.network.get_or_insert_with(pack))
     }
 
-    fn transposed<'a>(
-        &self,
-        packed: &'a mut Option<Transposed>,
-        network: &Network,
-        weights: &[f32],
-    ) -> &'a Transposed {
-        packed.get_or_insert_with(|| Transposed::new(network, &self.layout, weights))
-    }
-
     fn accumulate(&self, examples: &[Example], loss: &Loss) -> Result<LossReport> {
         let training = &mut *self.training();
         let network = self.network(training);
@@ -158,14 +152,15 @@ impl Inner {
             example.check(gradient, reference)?;
             check_row(&network, &example.tokens)?;
         }
+        let (weights, gradients) = training.state.weights_and_gradients();
         let update = Update {
             network: &network,
-            transposed: self.transposed(&mut training.transposed, &network, &training.state.weights),
             layout: &self.layout,
+            weights,
             micro_batch_tokens: self.options.micro_batch_tokens,
             activation_bytes: self.options.activation_bytes,
         };
-        let report = update.accumulate(examples, loss, training.state.gradients());
+        let report = update.accumulate(examples, loss, gradients);
         if report.is_err() {
             training.state.forget_gradients();
         }
@@ -175,14 +170,14 @@ impl Inner {
     fn step(&self, adam: &Adam) -> Result<StepReport> {
         let training = &mut *self.training();
         let report = training.state.step(adam, &self.layout, &self.machine)?;
-        (training.network, training.transposed) = (None, None);
+        training.network = None;
         Ok(report)
     }
 
     fn load(&self, directory: &Path) -> Result<()> {
         let training = &mut *self.training();
         training.state.load(directory)?;
-        (training.network, training.transposed) = (None, None);
+        training.network = None;
         Ok(())
     }
 

@@ -48,13 +48,13 @@ impl State {
         Self { weights, gradients: Vec::new(), any_gathered: false, first_moment, second_moment, steps: 0 }
     }
 
-    /// The gathered gradients, zero at first.
-    pub(crate) fn gradients(&mut self) -> &mut [f32] {
+    /// The weights, and the gathered gradients to add to: zero at first.
+    pub(crate) fn weights_and_gradients(&mut self) -> (&[f32], &mut [f32]) {
         self.any_gathered = true;
         if self.gradients.is_empty() {
             self.gradients = bytemuck::zeroed_vec(self.weights.len());
         }
-        &mut self.gradients
+        (&self.weights, &mut self.gradients)
     }
 
     /// The gathered gradients as they are.

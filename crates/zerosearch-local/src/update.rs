@@ -3,14 +3,15 @@
 use zerosearch_learner::{Example, ExampleReport, LearnerError, Loss, LossReport, Result, TokenId};
 
 use crate::loss::{TokenLoss, token_loss};
-use crate::model::{Layout, Network, Pass, Predictions, Recording, Target, Transposed};
+use crate::model::{Layout, Network, Pass, Predictions, Recording, Target};
 use crate::packed::Packed;
 
 /// What an update computes with.
 pub(crate) struct Update<'a> {
     pub(crate) network: &'a Network,
-    pub(crate) transposed: &'a Transposed,
     pub(crate) layout: &'a Layout,
+    /// What the network was packed from.
+    pub(crate) weights: &'a [f32],
     pub(crate) micro_batch_tokens: usize,
     pub(crate) activation_bytes: usize,
 }
@@ -58,8 +59,8 @@ impl Update<'_> {
         let per_token = Recording::bytes_per_token(self.network) * self.network.config.layers;
         let mut pass = Pass {
             network: self.network,
-            transposed: self.transposed,
             layout: self.layout,
+            weights: self.weights,
             batch: &packed.batch,
             blocks: &mut packed.blocks(self.network),
             keep: packed.batch.tokens.len() * per_token <= self.activation_bytes,

@@ -293,7 +293,7 @@ fn an_entropy_bonus_has_the_slope_of_the_loss() {
         let mut training = inner.training();
         training.state.weights =
             weights.iter().zip(&gradients).map(|(&w, &g)| w + (sign * step * f64::from(g)) as f32).collect();
-        (training.network, training.transposed) = (None, None);
+        training.network = None;
         drop(training);
         inner.accumulate(&fixture.examples(), &loss).unwrap().loss
     };

@@ -1,5 +1,7 @@
 //! The backward pass, written out by hand: the gradient of every parameter of a layer from the gradient of its output.
 
+use std::ops::Range;
+
 use super::forward::{Batch, Recording, add, scatter};
 use super::head::{HeadGradients, Predictions, Slopes, Target};
 use super::{Layout, Network};
@@ -8,42 +10,12 @@ use crate::kernels::{
     swiglu_backward,
 };
 
-/// The matrices of one version of the weights, packed for `gradient * matrix`.
-pub(crate) struct Transposed {
-    layers: Vec<TransposedLayer>,
-    head: Panels,
-}
-
-struct TransposedLayer {
-    fused: Panels,
-    output: Panels,
-    gate_up: Panels,
-    down: Panels,
-}
-
-impl Transposed {
-    /// Packs `weights`, the same that `network` was packed from.
-    pub(crate) fn new(network: &Network, layout: &Layout, weights: &[f32]) -> Self {
-        let config = &network.config;
-        let pack = |place: &std::ops::Range<usize>, columns: usize| {
-            let machine = &network.machine;
-            Panels::of_columns(machine.arithmetic, &weights[place.clone()], columns, machine.kernels())
-        };
-        let layer = |layer: &super::layout::LayerLayout| TransposedLayer {
-            fused: pack(&layer.fused, config.width),
-            output: pack(&layer.output, config.heads * config.head_width),
-            gate_up: pack(&layer.gate_up, config.width),
-            down: pack(&layer.down, config.mlp_width),
-        };
-        Self { layers: layout.layers.iter().map(layer).collect(), head: pack(&layout.head, config.width) }
-    }
-}
-
 /// What one backward pass works with.
 pub(crate) struct Pass<'a> {
     pub(crate) network: &'a Network,
-    pub(crate) transposed: &'a Transposed,
     pub(crate) layout: &'a Layout,
+    /// The weights that the network was packed from.
+    pub(crate) weights: &'a [f32],
     pub(crate) batch: &'a Batch,
     /// Room for one layer's keys and values of the whole batch.
     pub(crate) blocks: &'a mut KeyValueBlocks,
@@ -76,7 +48,7 @@ impl Pass<'_> {
             targets,
             slopes,
             &mut HeadGradients {
-                transposed: &self.transposed.head,
+                transposed: &self.transposed(&self.layout.head, network.config.width),
                 matrix: &mut gradients[self.layout.head.clone()],
                 norm: &mut norm_gradient,
                 stream: &mut gradient,
@@ -97,6 +69,13 @@ impl Pass<'_> {
             add(&mut embedding[token as usize * width..][..width], gradient);
         }
         predictions
+    }
+
+    /// A matrix with rows of `inputs` numbers, for `gradient * matrix`. It is packed where it is needed: that takes little
+    /// beside the product, and keeping it would take as much memory as the model.
+    fn transposed(&self, place: &Range<usize>, inputs: usize) -> Panels {
+        let machine = &self.network.machine;
+        Panels::of_columns(machine.arithmetic, &self.weights[place.clone()], inputs, machine.kernels())
     }
 
     /// Replaces the gradient of a layer's output by that of its input.
@@ -126,16 +105,16 @@ impl Pass<'_> {
         gradients: &mut [f32],
     ) {
         let (network, place) = (self.network, &self.layout.layers[index]);
-        let (layer, transposed) = (&network.layers[index], &self.transposed.layers[index]);
+        let layer = &network.layers[index];
         let machine = &network.machine;
         let (width, mlp_width) = (network.config.width, network.config.mlp_width);
         let activated = network.activated(&gate_up);
         machine.add_weight_gradient(gradient, &activated, mlp_width, &mut gradients[place.down.clone()]);
-        let activated_gradient = machine.product(gradient, &transposed.down);
+        let activated_gradient = machine.product(gradient, &self.transposed(&place.down, mlp_width));
         swiglu_backward(machine.kernels(), &mut gate_up, &activated_gradient, mlp_width);
         let normalised = network.normalised(middle, &layer.middle_norm);
         machine.add_weight_gradient(&gate_up, &normalised, width, &mut gradients[place.gate_up.clone()]);
-        let normalised_gradient = machine.product(&gate_up, &transposed.gate_up);
+        let normalised_gradient = machine.product(&gate_up, &self.transposed(&place.gate_up, width));
         rms_norm_backward(
             machine.kernels(),
             (middle, &normalised_gradient),
@@ -157,7 +136,7 @@ impl Pass<'_> {
         let shape = network.shape();
         let attended_width = shape.heads * shape.head_width;
         machine.add_weight_gradient(gradient, attended, attended_width, &mut gradients[place.output.clone()]);
-        let out_gradient = machine.product(gradient, &self.transposed.layers[index].output);
+        let out_gradient = machine.product(gradient, &self.transposed(&place.output, attended_width));
         let mut fused_gradient = machine.take(fused.len());
         attention_backward(
             machine.kernels(),
@@ -226,7 +205,8 @@ impl Pass<'_> {
             network.config.width,
             &mut gradients[place.fused.clone()],
         );
-        let normalised_gradient = machine.product(fused_gradient, &self.transposed.layers[index].fused);
+        let normalised_gradient =
+            machine.product(fused_gradient, &self.transposed(&place.fused, network.config.width));
         rms_norm_backward(
             machine.kernels(),
             (input, &normalised_gradient),

@@ -13,7 +13,7 @@ mod machine;
 mod network;
 mod shapes;
 
-pub(crate) use backward::{Pass, Transposed};
+pub(crate) use backward::Pass;
 pub(crate) use forward::{Batch, Recording};
 pub(crate) use head::{LOGITS_AT_ONCE, Predictions, Target};
 pub(crate) use layout::Layout;
