@@ -164,6 +164,7 @@ fn score_together(
     temperature: f32,
     scores: &mut [Vec<f32>],
 ) {
+    let _pass = network.machine.threads.pass();
     let mut stream = network.embed(&packed.batch.tokens);
     let mut blocks = packed.blocks(network);
     for layer in 0..network.config.layers {

@@ -56,6 +56,7 @@ impl Update<'_> {
             }
             (slope, (-f64::from(loss.entropy_bonus) * scale) as f32)
         };
+        let _pass = self.network.machine.threads.pass();
         let per_token = Recording::bytes_per_token(self.network) * self.network.config.layers;
         let mut pass = Pass {
             network: self.network,

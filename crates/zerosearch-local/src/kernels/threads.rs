@@ -23,6 +23,8 @@ pub struct Threads {
     shared: Arc<Shared>,
     /// Held while a loop runs: two callers take turns.
     turn: Mutex<()>,
+    /// Held by who computes a whole pass.
+    pass: Mutex<()>,
     workers: Vec<JoinHandle<()>>,
     workspace: Workspace,
 }
@@ -62,7 +64,7 @@ impl Threads {
                 std::thread::spawn(move || shared.serve())
             })
             .collect();
-        Self { shared, turn: Mutex::new(()), workers, workspace: Workspace::default() }
+        Self { shared, turn: Mutex::new(()), pass: Mutex::new(()), workers, workspace: Workspace::default() }
     }
 
     /// One thread for each core that this process may use.
@@ -78,6 +80,12 @@ impl Threads {
     /// Memory for results, shared by all who compute here.
     pub(crate) fn workspace(&self) -> &Workspace {
         &self.workspace
+    }
+
+    /// Keeps the pool for a pass of many loops, until the guard is dropped. Two models that take turns loop by loop would
+    /// wake each other's threads at every one. Not to be called while such a guard is held.
+    pub(crate) fn pass(&self) -> MutexGuard<'_, ()> {
+        lock(&self.pass)
     }
 
     /// Calls `work(i)` once for each `i < items` and returns when all calls have. Must not be called from within

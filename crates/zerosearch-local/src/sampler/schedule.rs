@@ -92,6 +92,7 @@ struct Scheduler {
 
 impl Scheduler {
     fn serve(mut self, incoming: &Receiver<Call>) {
+        let threads = Arc::clone(&self.network.machine.threads);
         loop {
             if self.active.is_empty() && self.waiting.is_empty() {
                 match incoming.recv() {
@@ -99,6 +100,7 @@ impl Scheduler {
                     Err(_) => return,
                 }
             }
+            let _pass = threads.pass();
             self.waiting.extend(incoming.try_iter());
             self.forget_the_dropped();
             self.pass();
