@@ -14,6 +14,8 @@ use super::threads::{SharedPointer, Threads};
 const TILE_ROWS: usize = 6;
 /// Rows that one item of work covers.
 const ROWS_AT_ONCE: usize = PANEL;
+/// With so many panels for each thread it hardly matters whether they come out even.
+const UNEVEN: usize = 32;
 /// How much of the inner dimension is walked before the next tile: a panel's share stays in the second-level cache.
 const INNER_AT_ONCE: usize = 2048;
 
@@ -34,18 +36,11 @@ pub(crate) fn multiply(isa: Isa, threads: &Threads, product: Product<'_>) {
     let Product { operand, panels, out, accumulate } = product;
     assert_eq!(operand.inner, panels.inner, "inner dimensions differ");
     assert_eq!(out.len(), operand.rows * panels.columns, "the result has another size");
-    let row_blocks = operand.rows.div_ceil(ROWS_AT_ONCE);
     let columns = panels.columns;
-    let panel_count = columns.div_ceil(PANEL);
     let pointer = SharedPointer(out.as_mut_ptr());
-    threads.each(panel_count * row_blocks, &|item| {
-        // The larger factor is walked once, the smaller one again and again: it is the one that a cache may hold.
-        let (panel, row_block) = if row_blocks > panel_count {
-            (item % panel_count, item / panel_count)
-        } else {
-            (item / row_blocks, item % row_blocks)
-        };
-        let first_row = row_block * ROWS_AT_ONCE;
+    let items = Items::new(operand.rows, columns, threads.count());
+    threads.each(items.count(), &|item| {
+        let (first_row, first_column, width) = items.at(item);
         let last_row = (first_row + ROWS_AT_ONCE).min(operand.rows);
         let group = if matches!(operand.numbers, OperandNumbers::Bf16(_)) { 2 } else { 1 };
         let inner = operand.inner.next_multiple_of(group);
@@ -55,17 +50,52 @@ pub(crate) fn multiply(isa: Isa, threads: &Threads, product: Product<'_>) {
                     left: operand.start(row) + from / group * operand.steps.inner,
                     steps: operand.steps,
                     rows: TILE_ROWS.min(last_row - row),
-                    right: (panel * inner + from) * PANEL,
-                    columns: PANEL.min(columns - panel * PANEL),
+                    right: (first_column / PANEL * inner + from) * PANEL + first_column % PANEL * group,
+                    columns: width.min(columns - first_column),
                     inner: INNER_AT_ONCE.min(inner - from),
                     keep: accumulate || from > 0,
                 };
                 // SAFETY: the tile's corner lies inside `out`; tiles of different items do not overlap.
-                let corner = unsafe { pointer.get().add(row * columns + panel * PANEL) };
+                let corner = unsafe { pointer.get().add(row * columns + first_column) };
                 compute(isa, operand, panels, &tile, Corner { pointer: corner, stride: columns });
             }
         }
     });
+}
+
+/// The items of work of one product: blocks of rows times panels. Panels that do not come out even among the threads are
+/// cut into vectors, so that no thread waits for another's panel.
+struct Items {
+    row_blocks: usize,
+    panels: usize,
+    /// Panels of one row block that are not cut.
+    whole: usize,
+    columns: usize,
+}
+
+impl Items {
+    fn new(rows: usize, columns: usize, threads: usize) -> Self {
+        let (row_blocks, panels) = (rows.div_ceil(ROWS_AT_ONCE), columns.div_ceil(PANEL));
+        let cut = if row_blocks == 1 && panels < UNEVEN * threads { panels % threads } else { 0 };
+        Self { row_blocks, panels, whole: panels - cut, columns }
+    }
+
+    fn count(&self) -> usize {
+        let rest = self.columns.saturating_sub(self.whole * PANEL);
+        self.row_blocks * self.whole + rest.div_ceil(LANES)
+    }
+
+    /// The first row and column of an item, and its columns.
+    fn at(&self, item: usize) -> (usize, usize, usize) {
+        let (blocks, panels) = (self.row_blocks, self.panels);
+        if item >= blocks * self.whole {
+            return (0, self.whole * PANEL + (item - self.whole) * LANES, LANES);
+        }
+        // The larger factor is walked once, the smaller one again and again: it is the one that a cache may hold.
+        let (panel, block) =
+            if blocks > panels { (item % panels, item / panels) } else { (item / blocks, item % blocks) };
+        (block * ROWS_AT_ONCE, panel * PANEL, PANEL)
+    }
 }
 
 /// A piece of the result: up to `TILE_ROWS` rows of one panel, over a stretch of the inner dimension.
@@ -80,13 +110,6 @@ struct Tile {
     /// Length of the stretch of the inner dimension; even in bf16.
     inner: usize,
     keep: bool,
-}
-
-impl Tile {
-    /// How far the left factor is read, in pairs (f32: numbers) of which there are `groups`.
-    fn reach(&self, groups: usize) -> usize {
-        (self.rows - 1) * self.steps.row + (groups - 1) * self.steps.inner + 1
-    }
 }
 
 /// Where a tile's first element goes.
@@ -113,11 +136,8 @@ fn compute(isa: Isa, operand: &Operand, panels: &Panels, tile: &Tile, corner: Co
             let right = &right.pairs()[tile.right / 2..];
             #[cfg(target_arch = "x86_64")]
             if isa == Isa::Avx512Bf16 {
-                assert!(tile.inner > 0 && left.len() >= tile.reach(tile.inner / 2));
-                assert!(right.len() >= tile.inner / 2 * PANEL);
-                // SAFETY: the instruction set is available, and the slices were just checked against the tile.
-                unsafe { avx512::tile(left.as_ptr(), right.as_ptr(), tile, corner) };
-                return;
+                // SAFETY: the instruction set is available, and the corner is the tile's.
+                return unsafe { avx512::tile(left, right, tile, corner) };
             }
             pairs(isa, left, right, tile, corner);
         }
@@ -209,40 +229,56 @@ fn store<const R: usize>(sums: &[Lanes; R], tile: &Tile, corner: Corner, (first,
 mod avx512 {
     //! The bf16 tile with bf16 dot products: 6 x 64 accumulators live in 24 registers.
 
-    use std::arch::x86_64::{
-        __m512, __m512i, _mm512_loadu_si512, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_set1_epi32,
-        _mm512_setzero_ps,
-    };
+    use std::arch::x86_64::{_mm512_mask_storeu_ps, _mm512_maskz_loadu_ps};
 
-    use super::super::dot::multiply_add;
-    use super::{Corner, LANES, PANEL, Pair, Steps, TILE_ROWS, Tile};
+    use super::super::dot::{Pairs, Sums, dot, zero};
+    use super::{Corner, LANES, PANEL, Pair, TILE_ROWS, Tile};
 
     const VECTORS: usize = PANEL / LANES;
 
     /// # Safety
-    /// `left` must reach as far as the tile does ([`Tile::reach`]) and `right` over its panel, both over `tile.inner`
-    /// numbers of the inner dimension, an even count; `corner` must belong to the tile.
+    /// `corner` must belong to the tile.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    pub(super) unsafe fn tile(left: *const Pair, right: *const Pair, tile: &Tile, corner: Corner) {
-        // SAFETY: passed on as promised; each arm has exactly the tile's number of rows.
+    pub(super) unsafe fn tile(left: &[Pair], right: &[Pair], tile: &Tile, corner: Corner) {
+        // SAFETY: passed on as promised.
         unsafe {
-            match tile.rows {
-                1 => rows::<1>(left, right, tile, corner),
-                2 => rows::<2>(left, right, tile, corner),
-                3 => rows::<3>(left, right, tile, corner),
-                4 => rows::<4>(left, right, tile, corner),
-                5 => rows::<5>(left, right, tile, corner),
-                _ => rows::<TILE_ROWS>(left, right, tile, corner),
+            if tile.columns > LANES {
+                vectors::<VECTORS>(left, right, tile, corner);
+            } else {
+                vectors::<1>(left, right, tile, corner);
             }
         }
     }
 
     /// # Safety
-    /// As [`tile`], which has `R` rows.
+    /// As [`tile`], whose columns lie in `V` vectors.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    unsafe fn rows<const R: usize>(left: *const Pair, right: *const Pair, tile: &Tile, corner: Corner) {
-        let mut sums = [[_mm512_setzero_ps(); VECTORS]; R];
+    unsafe fn vectors<const V: usize>(left: &[Pair], right: &[Pair], tile: &Tile, corner: Corner) {
+        // SAFETY: passed on as promised; each arm has exactly the tile's number of rows.
+        unsafe {
+            match tile.rows {
+                1 => rows::<1, V>(left, right, tile, corner),
+                2 => rows::<2, V>(left, right, tile, corner),
+                3 => rows::<3, V>(left, right, tile, corner),
+                4 => rows::<4, V>(left, right, tile, corner),
+                5 => rows::<5, V>(left, right, tile, corner),
+                _ => rows::<TILE_ROWS, V>(left, right, tile, corner),
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`vectors`], and the tile has `R` rows.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+    unsafe fn rows<const R: usize, const V: usize>(
+        left: &[Pair],
+        right: &[Pair],
+        tile: &Tile,
+        corner: Corner,
+    ) {
+        let mut sums: Sums<R, V> = zero();
         let mask = |vector: usize| -> u16 {
             match tile.columns.saturating_sub(vector * LANES) {
                 0 => 0,
@@ -250,53 +286,22 @@ mod avx512 {
                 width => (1 << width) - 1,
             }
         };
+        let place = |r: usize, vector: usize| corner.pointer.wrapping_add(r * corner.stride + vector * LANES);
         if tile.keep {
             for (r, sums) in sums.iter_mut().enumerate() {
                 for (vector, sum) in sums.iter_mut().enumerate() {
                     // SAFETY: masked lanes beyond the tile's columns are not touched.
-                    *sum = unsafe {
-                        let from = corner.pointer.wrapping_add(r * corner.stride + vector * LANES);
-                        _mm512_maskz_loadu_ps(mask(vector), from)
-                    };
+                    *sum = unsafe { _mm512_maskz_loadu_ps(mask(vector), place(r, vector)) };
                 }
             }
         }
-        for pair in 0..tile.inner / 2 {
-            // SAFETY: the caller promised that both factors reach this far.
-            unsafe {
-                dot_pair(&mut sums, left.add(pair * tile.steps.inner), right.add(pair * PANEL), tile.steps);
-            }
-        }
+        let left = Pairs { words: left, row: tile.steps.row, inner: tile.steps.inner };
+        let right = std::array::from_fn(|vector| &right[vector * LANES..]);
+        dot(&mut sums, left, right, (PANEL, tile.inner / 2));
         for (r, sums) in sums.iter().enumerate() {
             for (vector, &sum) in sums.iter().enumerate() {
                 // SAFETY: as for the loads.
-                unsafe {
-                    let to = corner.pointer.wrapping_add(r * corner.stride + vector * LANES);
-                    _mm512_mask_storeu_ps(to, mask(vector), sum);
-                }
-            }
-        }
-    }
-
-    /// # Safety
-    /// `left` must reach over one pair in each of `R` rows, and `right` over the pairs of a panel's columns.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    unsafe fn dot_pair<const R: usize>(
-        sums: &mut [[__m512; VECTORS]; R],
-        left: *const Pair,
-        right: *const Pair,
-        steps: Steps,
-    ) {
-        // SAFETY: promised by the caller.
-        unsafe {
-            let values: [__m512i; VECTORS] =
-                std::array::from_fn(|vector| _mm512_loadu_si512(right.add(vector * LANES).cast()));
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let pair = _mm512_set1_epi32((*left.add(r * steps.row)).0.cast_signed());
-                for (sum, &value) in sums.iter_mut().zip(&values) {
-                    *sum = multiply_add(*sum, pair, value);
-                }
+                unsafe { _mm512_mask_storeu_ps(place(r, vector), mask(vector), sum) };
             }
         }
     }
