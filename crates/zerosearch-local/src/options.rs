@@ -62,8 +62,8 @@ pub struct LearnerOptions {
     /// Tokens that are trained on together, those that rows share counted once; a longer row is a batch of its own. Part
     /// of a run's plan, because another cut rounds sums of gradients differently.
     pub micro_batch_tokens: usize,
-    /// Memory for what layers leave for the backward pass, in bytes. Beyond it each layer is computed a second
-    /// time; that changes time, not one bit.
+    /// Memory for what layers leave for the backward pass, in bytes. Layers for which it does not suffice are computed a
+    /// second time; that changes time, not one bit.
     pub activation_bytes: usize,
 }
 

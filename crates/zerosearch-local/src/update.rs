@@ -57,14 +57,14 @@ impl Update<'_> {
             (slope, (-f64::from(loss.entropy_bonus) * scale) as f32)
         };
         let _pass = self.network.machine.threads.pass();
-        let per_token = Recording::bytes_per_token(self.network) * self.network.config.layers;
+        let per_layer = Recording::bytes_per_token(self.network) * packed.batch.tokens.len();
         let mut pass = Pass {
             network: self.network,
             layout: self.layout,
             weights: self.weights,
             batch: &packed.batch,
             blocks: &mut packed.blocks(self.network),
-            keep: packed.batch.tokens.len() * per_token <= self.activation_bytes,
+            keep: self.activation_bytes / per_layer,
         };
         pass.run((&targets, loss.temperature), &mut slopes, gradients);
         match broken {

@@ -19,8 +19,8 @@ pub(crate) struct Pass<'a> {
     pub(crate) batch: &'a Batch,
     /// Room for one layer's keys and values of the whole batch.
     pub(crate) blocks: &'a mut KeyValueBlocks,
-    /// Keep what every layer leaves instead of computing it again. The bits are the same.
-    pub(crate) keep: bool,
+    /// How many layers, from the last on, keep what they leave; the others are computed again. The bits are the same.
+    pub(crate) keep: usize,
 }
 
 impl Pass<'_> {
@@ -39,7 +39,7 @@ impl Pass<'_> {
         for layer in 0..network.layers.len() {
             inputs.push(network.machine.copy_of(&stream));
             let recording = network.layer(layer, &mut stream, self.batch, (self.blocks, 0));
-            recordings.push(self.keep.then_some(recording));
+            recordings.push((layer + self.keep >= network.layers.len()).then_some(recording));
         }
         let mut gradient = network.machine.zeroed(stream.len());
         let mut norm_gradient = vec![0.0; network.config.width];
