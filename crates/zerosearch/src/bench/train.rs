@@ -25,7 +25,7 @@ pub struct TrainFigures {
     /// Forward and backward, activations laid out for the kernels included.
     gradient_seconds: f64,
     optimizer_seconds: f64,
-    /// The new weights laid out for the kernels, in both orientations.
+    /// The new weights laid out for the kernels (for the way back that is part of the gradients).
     packing_seconds: f64,
     /// The most memory that the process has held at once.
     peak_memory_gib: Option<f64>,
