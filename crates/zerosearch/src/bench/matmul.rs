@@ -13,8 +13,8 @@ use super::times::median;
 pub const SIZES: [[usize; 3]; 4] =
     [[1024, 576, 1536], [2048, 2048, 2048], [1024, 576, 49_152], [64, 576, 1536]];
 
-/// A product is repeated until it has done at least so many operations, so that short ones can be timed.
-const OPERATIONS: f64 = 1e10;
+/// A round repeats a product for about so many seconds, so that short ones can be timed.
+const ROUND: f64 = 0.03;
 
 /// What one product reaches.
 #[derive(Debug, Serialize)]
@@ -51,14 +51,13 @@ fn figures(
     let operations = size.iter().product::<usize>() as f64 * 2.0;
     let mut product = MatrixProduct::new(options.clone(), size, pass);
     let mut reached = |compute: fn(&mut MatrixProduct)| {
-        let calls = (OPERATIONS / operations).ceil();
-        let mut round = || {
+        let mut seconds = |calls: usize| {
             let start = Instant::now();
-            (0..calls as usize).for_each(|_| compute(&mut product));
-            operations * calls / start.elapsed().as_secs_f64() / 1e9
+            (0..calls).for_each(|_| compute(&mut product));
+            start.elapsed().as_secs_f64() / calls as f64
         };
-        round();
-        median((0..repeats).map(|_| round()).collect())
+        let calls = (ROUND / seconds(1)).ceil() as usize;
+        operations / median((0..repeats).map(|_| seconds(calls)).collect()) / 1e9
     };
     let (gflops, packed_gflops) = (reached(MatrixProduct::compute), reached(MatrixProduct::compute_packed));
     ProductFigures {
