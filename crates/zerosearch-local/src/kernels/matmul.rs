@@ -296,8 +296,9 @@ mod avx512 {
             }
         }
         let left = Pairs { words: left, row: tile.steps.row, inner: tile.steps.inner };
-        let right = std::array::from_fn(|vector| &right[vector * LANES..]);
-        dot(&mut sums, left, right, (PANEL, tile.inner / 2));
+        let mut vectors = [right; V];
+        vectors.iter_mut().enumerate().for_each(|(vector, it)| *it = &right[vector * LANES..]);
+        dot(&mut sums, left, vectors, (PANEL, tile.inner / 2));
         for (r, sums) in sums.iter().enumerate() {
             for (vector, &sum) in sums.iter().enumerate() {
                 // SAFETY: as for the loads.
