@@ -40,7 +40,7 @@ fn learner() -> LocalLearner {
     LocalLearner::open(&checkpoint(), LearnerOptions::new(options())).unwrap()
 }
 
-fn greedy(prompt: &[u32], max_tokens: usize) -> SamplingRequest {
+pub(super) fn greedy(prompt: &[u32], max_tokens: usize) -> SamplingRequest {
     SamplingRequest {
         prompt: prompt.to_vec(),
         max_tokens,

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use safetensors::SafeTensors;
 use zerosearch_learner::Objective;
 
+use super::refusals::greedy;
 use super::*;
 use crate::kernels::{Arithmetic, Isa, KeyValueBlocks, Threads};
 use crate::model::Batch;
@@ -264,16 +265,7 @@ fn greedy_tokens_are_pytorchs() {
     for name in FAMILIES {
         let fixture = Fixture::open(name, options(Arithmetic::F32, Isa::detect(), 2));
         let expected = fixture.tokens("greedy.new_tokens");
-        let request = zerosearch_learner::SamplingRequest {
-            prompt: fixture.tokens("greedy.prompt"),
-            max_tokens: expected.len(),
-            temperature: 0.0,
-            top_p: 1.0,
-            top_k: 0,
-            stop_strings: Vec::new(),
-            stop_tokens: Vec::new(),
-            seed: 0,
-        };
+        let request = greedy(&fixture.tokens("greedy.prompt"), expected.len());
         let sample = run(fixture.learner.policy().sample(request)).unwrap();
         assert_eq!(sample.tokens, expected, "{name}");
     }
