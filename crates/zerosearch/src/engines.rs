@@ -13,7 +13,7 @@ use zerosearch_search::{
 
 use crate::config::{self, ApiName, EngineName, Model, Plan, SimulatorMode};
 use crate::learners::{self, Pool};
-use crate::report::problem;
+use crate::problem::problem;
 use crate::run::{Journal, Replies};
 use crate::simulator::PolicyWriter;
 

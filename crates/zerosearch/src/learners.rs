@@ -13,7 +13,7 @@ use zerosearch_local::{
 };
 
 use crate::config::{Arithmetic, Model, Plan};
-use crate::report::problem;
+use crate::problem::problem;
 use crate::train::sha256_of;
 
 /// The model path that means a random model of the plan's shape.

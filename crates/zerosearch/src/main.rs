@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use zerosearch::report::{problem, report};
+use zerosearch::problem::{problem, report};
 use zerosearch::stop::{Reason, Stopper, listen};
 
 mod cli;

@@ -9,7 +9,7 @@ use zerosearch_local::{
     Arithmetic, Checkpoint, LearnerOptions, LocalLearner, ModelConfig, PolicyOptions, Threads,
 };
 
-use crate::report::problem;
+use crate::problem::problem;
 
 /// How is computed what is measured.
 #[derive(Clone, Copy, Debug)]

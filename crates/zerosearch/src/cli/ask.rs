@@ -8,7 +8,7 @@ use zerosearch::ask::{Table, outcome};
 use zerosearch::config::{EngineName, Purpose, Setting};
 use zerosearch::eval::with_player;
 use zerosearch::learners::{self, Pool};
-use zerosearch::report::printable;
+use zerosearch::problem::printable;
 use zerosearch::rollout::Moment;
 use zerosearch::stop::{Reason, Stop};
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use zerosearch::config::{Complaint, ConfigFile, Plan, Purpose};
-use zerosearch::report::problem;
+use zerosearch::problem::problem;
 use zerosearch::run::{Directory, Run, State, unused_folder};
 use zerosearch::stop::Reason;
 use zerosearch::train::hashes;

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::config::{EngineName, Plan};
 use crate::engines::needs_stock;
-use crate::report::{Problem, problem};
+use crate::problem::{Problem, problem};
 use crate::run::Run;
 
 /// `plan` with a model that plays a simulated engine. Where the plan names none, a checkpoint's run does: its
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_policy_does_not_play_its_own_engine_unless_told_to() {
-        let told = crate::report::report(&with_player(plan(&["model.path=policy"])).unwrap_err());
+        let told = crate::problem::report(&with_player(plan(&["model.path=policy"])).unwrap_err());
         assert!(
             told.contains("policy is no checkpoint of a run") && told.contains("simulator.model=MODEL"),
             "{told}"

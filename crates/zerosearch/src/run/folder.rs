@@ -14,7 +14,7 @@ use super::record::{Hashes, LeftOut, RunRecord, State, VERSION};
 use super::resume::{changes, cut_back};
 use super::{Checkpoints, Directory, Row, append_line};
 use crate::config::{ConfigFile, Plan, Purpose};
-use crate::report::problem;
+use crate::problem::problem;
 
 /// One training's folder, held by this process.
 #[derive(Debug)]

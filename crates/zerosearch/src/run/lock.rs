@@ -5,7 +5,7 @@ use std::fs::{File, TryLockError};
 use anyhow::{Context, Result};
 
 use super::Directory;
-use crate::report::problem;
+use crate::problem::problem;
 
 /// Holds a run's folder for this process; let go when dropped, also by a crash.
 #[derive(Debug)]

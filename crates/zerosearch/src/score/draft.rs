@@ -11,7 +11,7 @@ use zerosearch_learner::TokenId;
 
 use super::basis::Basis;
 use super::rows::Rows;
-use crate::report::{Problem, problem};
+use crate::problem::{Problem, problem};
 use crate::run::{aside, read_json, rename, replace};
 
 /// A line that was scored before.

@@ -10,7 +10,7 @@ use zerosearch_learner::TokenId;
 use zerosearch_learner::text::Text;
 
 use crate::learners::Voice;
-use crate::report::{Problem, problem};
+use crate::problem::{Problem, problem};
 
 /// A row as it is written.
 #[derive(Deserialize)]

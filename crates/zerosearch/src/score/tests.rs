@@ -26,7 +26,7 @@ async fn open(folder: &Path, temperature: f32, settings: &[Setting]) -> Result<S
 
 async fn refusal(folder: &Path, temperature: f32, settings: &[Setting]) -> String {
     let error = open(folder, temperature, settings).await.map(|_| ()).unwrap_err();
-    crate::report::report(&error)
+    crate::problem::report(&error)
 }
 
 async fn scored(folder: &Path) -> String {

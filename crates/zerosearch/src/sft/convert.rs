@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::rows::{content, numbered_lines};
 use super::segments::{Segment, SegmentRow};
 use super::{react, search_r1};
-use crate::report::problem;
+use crate::problem::problem;
 use crate::rollout::{Author, INFORMATION_CLOSER, INFORMATION_OPENER};
 
 /// Whose transcripts they are.

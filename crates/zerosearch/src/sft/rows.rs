@@ -12,8 +12,8 @@ use zerosearch_learner::text::{Message, Text};
 use zerosearch_learner::{Example, TokenId};
 
 use super::segments::{SegmentRow, push};
+use crate::problem::problem;
 use crate::qa::Question;
-use crate::report::problem;
 use crate::rollout::PromptTemplate;
 
 /// What a row needs to become tokens.

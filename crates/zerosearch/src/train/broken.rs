@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use super::Course;
-use crate::report::problem;
+use crate::problem::problem;
 use crate::rollout::{Ending, Group};
 use crate::run::Run;
 

@@ -13,9 +13,9 @@ use super::synthetic::Reward;
 use crate::config::{self, AlgorithmName, Plan};
 use crate::engines::{Engines, Stock, needs_stock};
 use crate::learners::{Opened, Pool};
+use crate::problem::problem;
 use crate::progress::Progress;
 use crate::qa::{DataSet, QuestionStream};
-use crate::report::problem;
 use crate::rl::{
     Algorithm, Baseline, Decay, Deviation, Grpo, Kl, KlKind, KlPlace, LearningRate, Recipe, Reinforce,
 };

@@ -12,8 +12,8 @@ use zerosearch_learner::seed::Seed;
 use super::stage::{hint, prompt};
 use crate::config::{EngineName, Plan};
 use crate::engines::template_hash;
+use crate::problem::problem;
 use crate::qa::{DataSet, Question, QuestionFile, Unusable, overlap};
-use crate::report::problem;
 use crate::run::{Hashes, LeftOut, Run};
 
 /// Reads question files, each `path`, `name=path`, or either with `@split` behind it.

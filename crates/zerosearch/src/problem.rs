@@ -1,4 +1,4 @@
-//! Errors as people see them: `error:` what failed, `because:` why, `hint:` what to do next.
+//! A problem: an error as people see it: `error:` what failed, `because:` why, `hint:` what to do next.
 
 use std::error::Error as StdError;
 use std::fmt::Write;
