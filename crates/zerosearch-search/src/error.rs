@@ -56,6 +56,9 @@ pub enum SearchError {
     /// The simulator's model failed.
     #[error("the simulator failed: {0}")]
     Writer(String),
+    /// The engine's own index could not be read.
+    #[error("the index cannot be read: {0}")]
+    Index(String),
     /// A failure of an earlier time, in its own words: what is played again fails again.
     #[error("{0}")]
     Recorded(String),

@@ -9,12 +9,14 @@
 //! |---|---|---|
 //! | a query and a label | documents that a model makes up | [`SimulatedEngine`] |
 //! | a prompt | text | a [`Writer`]: [`OpenAiWriter`], or a model of the caller's |
+//! | a query | the passages of a corpus that fit it best | [`Bm25Engine`] over a [`Bm25Index`] |
 //! | a query and its golden answers | documents by rule, without a model | [`ScriptedEngine`] |
 //! | the calls of a step | how well the simulator did | [`Quality`] |
 
 use std::future::Future;
 use std::pin::Pin;
 
+mod bm25;
 mod clean;
 mod containment;
 #[cfg(any(test, feature = "contract-tests"))]
@@ -29,6 +31,7 @@ mod seed;
 mod simulated;
 mod writer;
 
+pub use bm25::{Bm25Engine, Bm25Index, CorpusError, Passage, Words};
 pub use clean::{MAX_CHARS, clean, clean_counted};
 pub use containment::Golds;
 pub use document::{Document, Provenance};
@@ -50,4 +53,9 @@ pub trait SearchEngine: Send + Sync {
 
     /// A short name for records and tables, such as `simulated` or `bm25`.
     fn name(&self) -> &str;
+
+    /// Whether documents are written for the labels of a query. A real engine finds what there is.
+    fn writes_to_order(&self) -> bool {
+        false
+    }
 }

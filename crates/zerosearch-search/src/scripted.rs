@@ -132,6 +132,10 @@ impl SearchEngine for ScriptedEngine {
     fn name(&self) -> &str {
         "scripted"
     }
+
+    fn writes_to_order(&self) -> bool {
+        true
+    }
 }
 
 /// The front of the query's words, harmless.

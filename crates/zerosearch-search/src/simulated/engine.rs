@@ -152,4 +152,8 @@ impl SearchEngine for SimulatedEngine {
     fn name(&self) -> &str {
         ENGINE
     }
+
+    fn writes_to_order(&self) -> bool {
+        true
+    }
 }
