@@ -57,15 +57,12 @@ pub(crate) fn rms_norm_backward(
     assert_eq!(width, weight_gradient.len(), "the gradient of the weight has another size");
     let items = (values.len() / width).div_ceil(ROWS);
     let mut partial = vec![0.0; items * width];
-    let gradient_pointer = super::threads::SharedPointer(gradient.as_mut_ptr());
-    threads.each_chunk(&mut partial, width, |index, weight_gradient| {
-        let from = index * ROWS * width;
-        let to = (from + ROWS * width).min(values.len());
-        // SAFETY: `to` is at most the length asserted above; rows of different items do not overlap.
-        let gradient = unsafe { std::slice::from_raw_parts_mut(gradient_pointer.get().add(from), to - from) };
+    let (rows, sums) = ((gradient, ROWS * width), (&mut *partial, width));
+    threads.each_chunk_of_two(rows, sums, |index, gradient, weight_gradient| {
+        let stretch = index * ROWS * width..index * ROWS * width + gradient.len();
         backward_rows(
             isa,
-            (&values[from..to], &out_gradient[from..to]),
+            (&values[stretch.clone()], &out_gradient[stretch]),
             (weight, epsilon),
             (gradient, weight_gradient),
         );

@@ -2,6 +2,7 @@
 
 use super::exp::exp;
 use super::isa::{Isa, for_each_isa};
+use super::stored::Stored;
 use super::strip::LANES;
 use super::threads::Threads;
 
@@ -16,16 +17,25 @@ pub(crate) fn swiglu((isa, threads): (Isa, &Threads), fused: &[f32], width: usiz
     });
 }
 
-/// Replaces `fused` by the gradient with respect to it, given the gradient of `out`.
+/// The way back from gates and ups as they were put away: writes the gradient with respect to them into `gradient`, given that of
+/// the result, and the result once more into `out`, for which most of the work is done anyway.
 pub(crate) fn swiglu_backward(
     (isa, threads): (Isa, &Threads),
-    fused: &mut [f32],
+    fused: &Stored,
     out_gradient: &[f32],
+    (gradient, out): (&mut [f32], &mut [f32]),
     width: usize,
 ) {
-    threads.each_chunk(fused, ROWS * 2 * width, |index, fused| {
-        let gradient = &out_gradient[index * ROWS * width..][..fused.len() / 2];
-        backward_rows(isa, fused, gradient, width);
+    assert_eq!(gradient.len(), 2 * out.len(), "the gradient has another size");
+    assert_eq!(out.len(), out_gradient.len(), "the gradient of the result has another size");
+    let (gradients, outs) = ((gradient, ROWS * 2 * width), (out, ROWS * width));
+    threads.each_chunk_of_two(gradients, outs, |index, gradient, out| {
+        let rows = gradient.chunks_exact_mut(2 * width).zip(out.chunks_exact_mut(width));
+        for (row, (gradient, out)) in rows.enumerate() {
+            let first = (index * ROWS + row) * width;
+            fused.read(isa, 2 * first, gradient);
+            backward_row(isa, gradient, &out_gradient[first..][..width], out);
+        }
     });
 }
 
@@ -33,7 +43,7 @@ for_each_isa! {
     fn forward_rows(fused: &[f32], width: usize, out: &mut [f32]) = forward_rows_body;
 }
 for_each_isa! {
-    fn backward_rows(fused: &mut [f32], out_gradient: &[f32], width: usize) = backward_rows_body;
+    fn backward_row(fused: &mut [f32], out_gradient: &[f32], out: &mut [f32]) = backward_row_body;
 }
 
 #[inline(always)]
@@ -46,29 +56,30 @@ fn forward_rows_body<const FUSED: bool>(fused: &[f32], width: usize, out: &mut [
     }
 }
 
+/// Replaces gates and ups by their gradients.
 #[inline(always)]
-fn backward_rows_body<const FUSED: bool>(fused: &mut [f32], out_gradient: &[f32], width: usize) {
-    for (fused, gradient) in fused.chunks_exact_mut(2 * width).zip(out_gradient.chunks_exact(width)) {
-        let (gates, ups) = fused.split_at_mut(width);
-        let ((gates, last_gates), (ups, last_ups)) =
-            (gates.as_chunks_mut::<LANES>(), ups.as_chunks_mut::<LANES>());
-        let (gradients, last_gradients) = gradient.as_chunks::<LANES>();
-        for ((gates, ups), gradients) in gates.iter_mut().zip(ups).zip(gradients) {
-            // Copies, because the compiler cannot see that gates and ups are apart.
-            let (mut new_gates, mut new_ups) = (*gates, *ups);
-            backward_lanes(&mut new_gates, &mut new_ups, gradients);
-            (*gates, *ups) = (new_gates, new_ups);
-        }
-        backward_lanes(last_gates, last_ups, last_gradients);
+fn backward_row_body<const FUSED: bool>(fused: &mut [f32], out_gradient: &[f32], out: &mut [f32]) {
+    let (gates, ups) = fused.split_at_mut(out.len());
+    let ((gates, last_gates), (ups, last_ups)) =
+        (gates.as_chunks_mut::<LANES>(), ups.as_chunks_mut::<LANES>());
+    let (gradients, last_gradients) = out_gradient.as_chunks::<LANES>();
+    let (outs, last_outs) = out.as_chunks_mut::<LANES>();
+    for ((gates, ups), (gradients, outs)) in gates.iter_mut().zip(ups).zip(gradients.iter().zip(outs)) {
+        // Copies, because the compiler cannot see that they are apart.
+        let (mut new_gates, mut new_ups, mut new_outs) = (*gates, *ups, *outs);
+        backward_lanes((&mut new_gates, &mut new_ups), gradients, &mut new_outs);
+        (*gates, *ups, *outs) = (new_gates, new_ups, new_outs);
     }
+    backward_lanes((last_gates, last_ups), last_gradients, last_outs);
 }
 
 #[inline(always)]
-fn backward_lanes(gates: &mut [f32], ups: &mut [f32], gradients: &[f32]) {
-    for ((gate, up), &gradient) in gates.iter_mut().zip(ups).zip(gradients) {
+fn backward_lanes((gates, ups): (&mut [f32], &mut [f32]), gradients: &[f32], outs: &mut [f32]) {
+    for ((gate, up), (&gradient, out)) in gates.iter_mut().zip(ups).zip(gradients.iter().zip(outs)) {
         let sigmoid = sigmoid(*gate);
         let silu = *gate * sigmoid;
         let slope = sigmoid * (1.0 + *gate * (1.0 - sigmoid));
+        *out = silu * *up;
         *gate = gradient * *up * slope;
         *up = gradient * silu;
     }
@@ -107,8 +118,12 @@ mod tests {
                 swiglu((isa, &threads), fused, width, &mut out);
                 out.iter().zip(&dy).map(|(&y, &dy)| f64::from(y) * f64::from(dy)).sum()
             };
-            let mut gradient = fused.clone();
-            swiglu_backward((isa, &threads), &mut gradient, &dy, width);
+            let (mut gradient, mut out) = (vec![0.0; fused.len()], vec![0.0; dy.len()]);
+            let stored = Stored::Exact(threads.workspace().copy_of(&fused));
+            swiglu_backward((isa, &threads), &stored, &dy, (&mut gradient, &mut out), width);
+            let mut again = vec![0.0; dy.len()];
+            swiglu((isa, &threads), &fused, width, &mut again);
+            assert_eq!(out, again, "{isa}: the bits of the way there");
             for at in (0..fused.len()).step_by(13) {
                 let (mut up, mut down) = (fused.clone(), fused.clone());
                 up[at] += 5e-3;

@@ -27,6 +27,7 @@ pub struct Threads {
     pass: Mutex<()>,
     workers: Vec<JoinHandle<()>>,
     workspace: Workspace,
+    kept: Workspace,
 }
 
 struct Shared {
@@ -64,7 +65,14 @@ impl Threads {
                 std::thread::spawn(move || shared.serve())
             })
             .collect();
-        Self { shared, turn: Mutex::new(()), pass: Mutex::new(()), workers, workspace: Workspace::default() }
+        Self {
+            shared,
+            turn: Mutex::new(()),
+            pass: Mutex::new(()),
+            workers,
+            workspace: Workspace::default(),
+            kept: Workspace::default(),
+        }
     }
 
     /// One thread for each core that this process may use.
@@ -80,6 +88,12 @@ impl Threads {
     /// Memory for results, shared by all who compute here.
     pub(crate) fn workspace(&self) -> &Workspace {
         &self.workspace
+    }
+
+    /// Memory for what a layer leaves for its backward pass. It is apart, because every layer's is in use at once: a buffer
+    /// that is too large for its use would be too large thirty times.
+    pub(crate) fn kept(&self) -> &Workspace {
+        &self.kept
     }
 
     /// Keeps the pool for a pass of many loops, until the guard is dropped. Two models that take turns loop by loop would
@@ -128,6 +142,26 @@ impl Threads {
             let piece =
                 unsafe { std::slice::from_raw_parts_mut(start.get().add(from), length.min(total - from)) };
             work(index, piece);
+        });
+    }
+
+    /// As [`Threads::each_chunk`] with a second slice, which has `second_length` numbers for every `length` of the first.
+    pub fn each_chunk_of_two<T: Send>(
+        &self,
+        (first, length): (&mut [T], usize),
+        (second, second_length): (&mut [T], usize),
+        work: impl Fn(usize, &mut [T], &mut [T]) + Sync,
+    ) {
+        assert_eq!(first.len().div_ceil(length), second.len().div_ceil(second_length), "pieces do not match");
+        let total = second.len();
+        let start = SharedPointer(second.as_mut_ptr());
+        self.each_chunk(first, length, |index, first| {
+            let from = index * second_length;
+            // SAFETY: as above; there are as many pieces of the second slice, as asserted.
+            let second = unsafe {
+                std::slice::from_raw_parts_mut(start.get().add(from), second_length.min(total - from))
+            };
+            work(index, first, second);
         });
     }
 }

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use super::forward::{Batch, Recording, add, scatter};
+use super::forward::{Attended, Batch, add, scatter};
 use super::head::{HeadGradients, Predictions, Slopes, Target};
-use super::{Layout, Network};
+use super::{Layout, Network, Recording};
 use crate::kernels::{
-    AttentionGradients, Buffer, KeyValueBlocks, Panels, attention_backward, rms_norm_backward,
+    AttentionGradients, Buffer, KeyValueBlocks, Panels, Stored, attention_backward, rms_norm_backward,
     swiglu_backward,
 };
 
@@ -37,9 +37,13 @@ impl Pass<'_> {
         let mut inputs = Vec::with_capacity(network.layers.len());
         let mut recordings = Vec::with_capacity(network.layers.len());
         for layer in 0..network.layers.len() {
-            inputs.push(network.machine.copy_of(&stream));
-            let recording = network.layer(layer, &mut stream, self.batch, (self.blocks, 0));
-            recordings.push((layer + self.keep >= network.layers.len()).then_some(recording));
+            inputs.push(network.machine.keep_copy(&stream));
+            recordings.push(if layer + self.keep >= network.layers.len() {
+                Some(Recording::of(network, layer, &mut stream, self.batch, self.blocks))
+            } else {
+                network.layer(layer, &mut stream, self.batch, (self.blocks, 0));
+                None
+            });
         }
         let mut gradient = network.machine.zeroed(stream.len());
         let mut norm_gradient = vec![0.0; network.config.width];
@@ -57,8 +61,8 @@ impl Pass<'_> {
         add(&mut gradients[self.layout.norm.clone()], &norm_gradient);
         for layer in (0..network.layers.len()).rev() {
             let recording = recordings.pop().flatten().unwrap_or_else(|| {
-                let mut stream = network.machine.copy_of(&inputs[layer]);
-                network.layer(layer, &mut stream, self.batch, (self.blocks, 0))
+                let mut stream = network.machine.keep_copy(&inputs[layer]);
+                Recording::of(network, layer, &mut stream, self.batch, self.blocks)
             });
             self.layer(layer, (&inputs[layer], recording), &mut gradient, gradients);
             inputs.truncate(layer);
@@ -86,21 +90,17 @@ impl Pass<'_> {
         gradient: &mut [f32],
         gradients: &mut [f32],
     ) {
-        self.feed_forward(index, (&recording.middle, recording.gate_up), gradient, gradients);
-        let fused_gradient = self.attention(
-            index,
-            (&recording.fused, &recording.attended, &recording.log_sums),
-            gradient,
-            gradients,
-        );
-        let fused_gradient = self.unturn(index, fused_gradient, recording.unnormalised, gradients);
+        let Recording { attended, middle, gate_up } = recording;
+        self.feed_forward(index, (&middle, &gate_up), gradient, gradients);
+        let fused_gradient = self.attention(index, &attended, gradient, gradients);
+        let fused_gradient = self.unturn(index, fused_gradient, attended.unnormalised, gradients);
         self.projections(index, (input, &fused_gradient), gradient, gradients);
     }
 
     fn feed_forward(
         &self,
         index: usize,
-        (middle, mut gate_up): (&[f32], Buffer),
+        (middle, gate_up): (&[f32], &Stored),
         gradient: &mut [f32],
         gradients: &mut [f32],
     ) {
@@ -108,13 +108,20 @@ impl Pass<'_> {
         let layer = &network.layers[index];
         let machine = &network.machine;
         let (width, mlp_width) = (network.config.width, network.config.mlp_width);
-        let activated = network.activated(&gate_up);
-        machine.add_weight_gradient(gradient, &activated, mlp_width, &mut gradients[place.down.clone()]);
         let activated_gradient = machine.product(gradient, &self.transposed(&place.down, mlp_width));
-        swiglu_backward(machine.kernels(), &mut gate_up, &activated_gradient, mlp_width);
+        let mut activated = machine.take(activated_gradient.len());
+        let mut gate_up_gradient = machine.take(2 * activated.len());
+        let outs = (&mut *gate_up_gradient, &mut *activated);
+        swiglu_backward(machine.kernels(), gate_up, &activated_gradient, outs, mlp_width);
+        machine.add_weight_gradient(gradient, &activated, mlp_width, &mut gradients[place.down.clone()]);
         let normalised = network.normalised(middle, &layer.middle_norm);
-        machine.add_weight_gradient(&gate_up, &normalised, width, &mut gradients[place.gate_up.clone()]);
-        let normalised_gradient = machine.product(&gate_up, &self.transposed(&place.gate_up, width));
+        machine.add_weight_gradient(
+            &gate_up_gradient,
+            &normalised,
+            width,
+            &mut gradients[place.gate_up.clone()],
+        );
+        let normalised_gradient = machine.product(&gate_up_gradient, &self.transposed(&place.gate_up, width));
         rms_norm_backward(
             machine.kernels(),
             (middle, &normalised_gradient),
@@ -127,7 +134,7 @@ impl Pass<'_> {
     fn attention(
         &self,
         index: usize,
-        (fused, attended, log_sums): (&[f32], &[f32], &[f32]),
+        Attended { fused, log_sums, out, .. }: &Attended,
         gradient: &[f32],
         gradients: &mut [f32],
     ) -> Buffer {
@@ -135,7 +142,7 @@ impl Pass<'_> {
         let machine = &network.machine;
         let shape = network.shape();
         let attended_width = shape.heads * shape.head_width;
-        machine.add_weight_gradient(gradient, attended, attended_width, &mut gradients[place.output.clone()]);
+        machine.add_weight_gradient(gradient, out, attended_width, &mut gradients[place.output.clone()]);
         let out_gradient = machine.product(gradient, &self.transposed(&place.output, attended_width));
         let mut fused_gradient = machine.take(fused.len());
         attention_backward(

@@ -30,31 +30,15 @@ impl Batch {
     }
 }
 
-/// What a layer leaves for its backward pass.
-pub(crate) struct Recording {
+/// What attention leaves for its backward pass.
+pub(crate) struct Attended {
     /// Turned queries and keys, and values; keys and values rounded as attention saw them.
     pub(super) fused: Buffer,
     /// Queries and keys before their norms, where there are such norms.
     pub(super) unnormalised: Option<[Buffer; 2]>,
     pub(super) log_sums: Buffer,
-    pub(super) attended: Buffer,
-    /// The residual stream between attention and feed-forward.
-    pub(super) middle: Buffer,
-    pub(super) gate_up: Buffer,
-}
-
-impl Recording {
-    /// Bytes for one token of a model.
-    pub(crate) fn bytes_per_token(network: &Network) -> usize {
-        let config = &network.config;
-        let queries = config.heads * config.head_width;
-        let fused = network.shape().fused_width();
-        4 * (fused * if config.qk_norm { 2 } else { 1 }
-            + config.heads
-            + queries
-            + 2 * config.width
-            + 2 * config.mlp_width)
-    }
+    /// What the heads made of the values, `[tokens][heads * head_width]`.
+    pub(super) out: Buffer,
 }
 
 impl Network {
@@ -84,34 +68,50 @@ impl Network {
         stream: &mut [f32],
         batch: &Batch,
         (blocks, slot): (&mut KeyValueBlocks, usize),
-    ) -> Recording {
+    ) {
+        self.attend(index, stream, batch, (blocks, slot));
+        self.feed_forward(index, stream);
+    }
+
+    /// The first half of a layer: adds what its attention makes of the stream.
+    pub(super) fn attend(
+        &self,
+        index: usize,
+        stream: &mut [f32],
+        batch: &Batch,
+        (blocks, slot): (&mut KeyValueBlocks, usize),
+    ) -> Attended {
         let layer = &self.layers[index];
         let machine = &self.machine;
         let normalised = self.normalised(stream, &layer.input_norm);
-        let mut fused = machine.product(&normalised, &layer.fused);
+        let mut fused = machine.kept_product(&normalised, &layer.fused);
         add_bias(&mut fused, &layer.fused_bias);
         let unnormalised = self.normalise_heads(layer, &mut fused);
         self.turn(&mut fused, &batch.positions, false);
         let shape = self.shape();
         blocks.store(&machine.threads, (slot, shape), (&batch.rows, &mut fused));
 
-        let mut attended = machine.take(batch.tokens.len() * shape.heads * shape.head_width);
-        let mut log_sums = machine.take(batch.tokens.len() * shape.heads);
+        let mut out = machine.keep(batch.tokens.len() * shape.heads * shape.head_width);
+        let mut log_sums = machine.keep(batch.tokens.len() * shape.heads);
         attention(
             machine.kernels(),
             shape,
             (&batch.rows, &fused),
             (blocks, slot),
-            (&mut attended, Some(&mut log_sums)),
+            (&mut out, Some(&mut log_sums)),
         );
-        machine.add_product(&attended, &layer.output, stream);
-        let middle = machine.copy_of(stream);
+        machine.add_product(&out, &layer.output, stream);
+        Attended { fused, unnormalised, log_sums, out }
+    }
 
+    /// The second half: adds what the feed-forward makes of the stream. Returns gates and ups, `[tokens][2 * mlp_width]`.
+    pub(super) fn feed_forward(&self, index: usize, stream: &mut [f32]) -> Buffer {
+        let layer = &self.layers[index];
         let normalised = self.normalised(stream, &layer.middle_norm);
-        let gate_up = machine.product(&normalised, &layer.gate_up);
+        let gate_up = self.machine.product(&normalised, &layer.gate_up);
         let activated = self.activated(&gate_up);
-        machine.add_product(&activated, &layer.down, stream);
-        Recording { fused, unnormalised, log_sums, attended, middle, gate_up }
+        self.machine.add_product(&activated, &layer.down, stream);
+        gate_up
     }
 
     pub(super) fn normalised(&self, values: &[f32], weight: &[f32]) -> Buffer {

@@ -29,9 +29,14 @@ impl Machine {
         self.threads.workspace().zeroed(length)
     }
 
-    /// Room with the same numbers.
-    pub(super) fn copy_of(&self, numbers: &[f32]) -> Buffer {
-        self.threads.workspace().copy_of(numbers)
+    /// As [`Machine::take`], for what a layer leaves for its backward pass.
+    pub(super) fn keep(&self, length: usize) -> Buffer {
+        self.threads.kept().take(length)
+    }
+
+    /// As [`Machine::keep`], with the same numbers.
+    pub(super) fn keep_copy(&self, numbers: &[f32]) -> Buffer {
+        self.threads.kept().copy_of(numbers)
     }
 
     /// Some columns of every row (`[rows][width]`), end to end.
@@ -46,6 +51,13 @@ impl Machine {
     /// `values * panels`, where `values` is `[rows][inner]`.
     pub(super) fn product(&self, values: &[f32], panels: &Panels) -> Buffer {
         let mut out = self.take(values.len() / panels.inner() * panels.columns());
+        self.multiply(values, panels, (&mut out, false));
+        out
+    }
+
+    /// As [`Machine::product`], in room from [`Machine::keep`].
+    pub(super) fn kept_product(&self, values: &[f32], panels: &Panels) -> Buffer {
+        let mut out = self.keep(values.len() / panels.inner() * panels.columns());
         self.multiply(values, panels, (&mut out, false));
         out
     }

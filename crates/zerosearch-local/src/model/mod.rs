@@ -11,11 +11,13 @@ mod head;
 mod layout;
 mod machine;
 mod network;
+mod recording;
 mod shapes;
 
 pub(crate) use backward::Pass;
-pub(crate) use forward::{Batch, Recording};
+pub(crate) use forward::Batch;
 pub(crate) use head::{LOGITS_AT_ONCE, Predictions, Target};
 pub(crate) use layout::Layout;
 pub(crate) use machine::Machine;
 pub(crate) use network::{Network, rotary_frequencies};
+pub(crate) use recording::Recording;

@@ -1,0 +1,41 @@
+//! A recording: what a layer's forward pass leaves for its backward pass.
+
+use super::Network;
+use super::forward::{Attended, Batch};
+use crate::kernels::{Buffer, KeyValueBlocks, Stored};
+
+/// What one layer leaves.
+pub(crate) struct Recording {
+    pub(super) attended: Attended,
+    /// The residual stream between attention and feed-forward.
+    pub(super) middle: Buffer,
+    /// Gates and ups: the largest part by far, so in the arithmetic's own numbers.
+    pub(super) gate_up: Stored,
+}
+
+impl Recording {
+    /// Computes a layer as sampling does and keeps what it leaves.
+    pub(super) fn of(
+        network: &Network,
+        index: usize,
+        stream: &mut [f32],
+        batch: &Batch,
+        blocks: &mut KeyValueBlocks,
+    ) -> Self {
+        let machine = &network.machine;
+        let attended = network.attend(index, stream, batch, (blocks, 0));
+        let middle = machine.keep_copy(stream);
+        let gate_up = network.feed_forward(index, stream);
+        let gate_up = Stored::of(machine.arithmetic, gate_up, machine.kernels());
+        Self { attended, middle, gate_up }
+    }
+
+    /// Bytes for one token of a model, the layer's input included.
+    pub(crate) fn bytes_per_token(network: &Network) -> usize {
+        let config = &network.config;
+        let queries = config.heads * config.head_width;
+        let fused = network.shape().fused_width();
+        4 * (fused * if config.qk_norm { 2 } else { 1 } + config.heads + queries + 2 * config.width)
+            + network.machine.arithmetic.bytes() * 2 * config.mlp_width
+    }
+}
