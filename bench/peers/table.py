@@ -74,6 +74,13 @@ def products(output):
     return rows
 
 
+def bounds(output):
+    """The rows whose other side is not a program but what is possible."""
+    rounds = lines(output, "orchestration.ours")
+    sides = [[line[key] for line in rounds] for key in ("seconds", "ideal_seconds")]
+    return row("1,000 conversations x 3 searches, seconds", "a full server", *sides, less_is_better=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=Path, help="the folder that run.sh wrote")
@@ -81,7 +88,7 @@ def main():
     print("| what | peer | ours | peer's | times better | rounds |")
     print("|---|---|---|---|---|---|")
     rows = [line for comparison in COMPARISONS for line in compared(output, comparison)]
-    print(*products(output), *rows, sep="\n")
+    print(*products(output), *rows, *bounds(output), sep="\n")
 
 
 if __name__ == "__main__":

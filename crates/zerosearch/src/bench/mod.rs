@@ -1,4 +1,4 @@
-//! How fast is the in-process learner on this machine?
+//! How fast are the in-process learner and the conversations on this machine?
 //!
 //! Each measurement is a function that gives its figures as a struct; the names of its fields are their definitions, and
 //! what is printed, as JSON or as a table. Whatever is repeated is given by its median, after one unmeasured round. Rows are
@@ -6,9 +6,11 @@
 
 mod grpo;
 mod matmul;
+mod orchestration;
 mod prefill;
 mod rows;
 mod sample;
+mod stub;
 mod subject;
 mod table;
 mod times;
@@ -16,9 +18,11 @@ mod train;
 
 pub use grpo::{GrpoFigures, Play, grpo};
 pub use matmul::{ProductFigures, SIZES, matmul};
+pub use orchestration::{Orchestration, OrchestrationFigures, orchestration};
 pub use prefill::{PrefillFigures, Reading, prefill};
 pub use rows::{lessons, rollouts};
 pub use sample::{SampleFigures, Sampling, sample};
+pub use stub::{Answering, serve_stub};
 pub use subject::{Choice, Computing, Subject};
 pub use table::table;
 pub use train::{TrainFigures, train};

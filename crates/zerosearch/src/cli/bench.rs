@@ -1,19 +1,22 @@
 //! `zerosearch bench`
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
-use anyhow::Result;
-use clap::{Args, Subcommand, ValueEnum};
-use serde::Serialize;
-use zerosearch::bench::{self, Choice, Computing, Play, Reading, Sampling, Subject};
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use zerosearch::bench::{self, Answering, Play, Reading, Sampling};
 use zerosearch::stop::{Reason, Stop};
 use zerosearch_learner::Objective;
 use zerosearch_learner::seed::Seed;
-use zerosearch_local::Arithmetic;
 
 use super::screen::say;
 
-/// Measure training and sampling on this machine
+mod flags;
+
+use flags::{Common, Telling, Which};
+
+/// Measure training, sampling and conversations on this machine
 ///
 /// Figures are medians over `--repeats` rounds after one that does not count, with rows that are random and never the same
 /// twice. Nothing else should run meanwhile.
@@ -26,7 +29,8 @@ Examples:
   zerosearch bench sample --model SmolLM2.gguf --rows 1
   zerosearch bench prefill --rows 64 --tokens 512 --shared 150
   zerosearch bench matmul
-  zerosearch bench grpo --turns 3")]
+  zerosearch bench grpo --turns 3
+  zerosearch bench orchestration")]
 pub(super) struct Bench {
     #[command(subcommand)]
     what: What,
@@ -57,40 +61,14 @@ enum What {
     ///
     /// Every turn is exactly as long as asked, and documents come at once from an engine that makes them up.
     Grpo(Grpo),
-}
-
-/// What is measured.
-#[derive(Args, Debug)]
-struct Which {
-    /// A model to measure instead of random weights: a Hugging Face directory, a .gguf file or a hub id
-    #[arg(long, value_name = "MODEL")]
-    model: Option<String>,
-    /// The shape of the random weights: smollm2-135m or tiny
-    #[arg(long, value_name = "SHAPE", default_value = "smollm2-135m", conflicts_with = "model")]
-    shape: String,
-}
-
-/// How it computes, how often, and how it is told.
-#[derive(Args, Debug)]
-struct Common {
-    /// The numbers to compute in
-    #[arg(long, value_name = "DTYPE", default_value = "bf16")]
-    dtype: Numbers,
-    /// Threads that compute [default: one for each core]
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
-    threads: usize,
-    /// Rounds, of which the median is told
-    #[arg(long, value_name = "N", default_value = "5")]
-    repeats: NonZeroUsize,
-    /// Print one line of JSON
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Numbers {
-    Bf16,
-    F32,
+    /// Conversations against a server that answers every call after the same time
+    ///
+    /// The policy answers at once; the server is this program, started again as a process of its own. ideal_seconds is what
+    /// the calls take with all slots of the server full; share_of_ideal is that over the seconds taken, connecting included.
+    Orchestration(Orchestration),
+    /// Such a server; ends with its standard input
+    #[command(hide = true)]
+    StubServer(StubServer),
 }
 
 #[derive(Args, Debug)]
@@ -180,6 +158,31 @@ struct Grpo {
     common: Common,
 }
 
+#[derive(Args, Debug)]
+struct Orchestration {
+    /// Conversations
+    #[arg(long, value_name = "N", default_value = "1000")]
+    rollouts: NonZeroUsize,
+    /// Searches of each conversation
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=64))]
+    searches: u32,
+    #[command(flatten)]
+    server: StubServer,
+    #[command(flatten)]
+    telling: Telling,
+}
+
+/// How the server answers.
+#[derive(Args, Debug)]
+struct StubServer {
+    /// Milliseconds from the moment that a call has a slot to its answer
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    latency_ms: u64,
+    /// Calls that the server answers at once; twice as many are under way
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=16_384))]
+    slots: u16,
+}
+
 impl Bench {
     pub(super) async fn run(self, stop: &Stop) -> Result<Option<Reason>> {
         let work = async {
@@ -189,6 +192,8 @@ impl Bench {
                 What::Prefill(it) => it.run().await,
                 What::Matmul(it) => it.run(),
                 What::Grpo(it) => it.run().await,
+                What::Orchestration(it) => it.run().await,
+                What::StubServer(it) => it.run().await,
             }
         };
         match stop.or(work).await {
@@ -203,7 +208,7 @@ impl Train {
         let tokens = self.tokens as usize;
         let subject = self.which.open(&self.common, if self.rollouts { 700 } else { tokens })?;
         let (rows, vocabulary) = (self.rows.map(NonZeroUsize::get), subject.config.vocabulary);
-        let repeats = self.common.repeats.get();
+        let repeats = self.common.repeats();
         let seed = |round| Seed::run(1).index(round);
         let figures = if self.rollouts {
             let batch = |round| bench::rollouts(seed(round), rows.unwrap_or(64), vocabulary);
@@ -222,7 +227,7 @@ impl Sample {
             rows: self.rows.get(),
             prompt: self.prompt.get(),
             tokens: self.tokens as usize,
-            repeats: self.common.repeats.get(),
+            repeats: self.common.repeats(),
         };
         let subject = self.which.open(&self.common, sampling.prompt + sampling.tokens)?;
         self.common.tell(&bench::sample(&subject, sampling).await?)
@@ -231,7 +236,7 @@ impl Sample {
 
 impl Prefill {
     async fn run(self) -> Result<()> {
-        let (rows, tokens, repeats) = (self.rows.get(), self.tokens.get(), self.common.repeats.get());
+        let (rows, tokens, repeats) = (self.rows.get(), self.tokens.get(), self.common.repeats());
         let shared = self.shared.min(tokens - 1);
         let subject = self.which.open(&self.common, tokens + 1)?;
         let reading = Reading { rows, tokens, shared, repeats };
@@ -242,8 +247,8 @@ impl Prefill {
 impl Matmul {
     fn run(self) -> Result<()> {
         let sizes = if self.sizes.is_empty() { &bench::SIZES[..] } else { &self.sizes };
-        let figures = bench::matmul(self.common.computing(), sizes, self.common.repeats.get());
-        if self.common.json {
+        let figures = bench::matmul(self.common.computing(), sizes, self.common.repeats());
+        if self.common.telling.json {
             return figures.iter().try_for_each(|figures| self.common.tell(figures));
         }
         self.common.tell(&serde_json::json!({ "products": figures }))
@@ -259,10 +264,33 @@ impl Grpo {
             turns: self.turns.get(),
             tokens: self.tokens.get(),
             documents: self.documents.get(),
-            repeats: self.common.repeats.get(),
+            repeats: self.common.repeats(),
         };
         let subject = self.which.open(&self.common, play.length())?;
         self.common.tell(&bench::grpo(&subject, play).await?)
+    }
+}
+
+impl Orchestration {
+    async fn run(self) -> Result<()> {
+        let orchestration = bench::Orchestration {
+            rollouts: self.rollouts.get(),
+            searches: self.searches as usize,
+            answering: self.server.answering(),
+            repeats: self.telling.repeats.get(),
+            program: std::env::current_exe().context("where this program lies is not known")?,
+        };
+        self.telling.tell(&bench::orchestration(&orchestration).await?)
+    }
+}
+
+impl StubServer {
+    fn answering(&self) -> Answering {
+        Answering { latency: Duration::from_millis(self.latency_ms), slots: self.slots.into() }
+    }
+
+    async fn run(self) -> Result<()> {
+        bench::serve_stub(self.answering(), |address| say(&format!("http://{address}"))).await
     }
 }
 
@@ -272,26 +300,4 @@ fn size(text: &str) -> Result<[usize; 3], String> {
         text.split('x').map(|number| number.parse().ok().filter(|number| *number > 0)).collect();
     let numbers = numbers.and_then(|numbers| numbers.try_into().ok());
     numbers.ok_or_else(|| "give rows x inner x outer width, such as 1024x576x1536".into())
-}
-
-impl Which {
-    fn open(self, common: &Common, context: usize) -> Result<Subject> {
-        Choice { model: self.model, shape: self.shape, computing: common.computing() }.open(context)
-    }
-}
-
-impl Common {
-    fn computing(&self) -> Computing {
-        let arithmetic = match self.dtype {
-            Numbers::Bf16 => Arithmetic::Bf16,
-            Numbers::F32 => Arithmetic::F32,
-        };
-        Computing { threads: self.threads, arithmetic }
-    }
-
-    fn tell(&self, figures: &impl Serialize) -> Result<()> {
-        let figures = serde_json::to_value(figures)?;
-        say(&if self.json { figures.to_string() } else { bench::table(&figures) });
-        Ok(())
-    }
 }

@@ -1,5 +1,8 @@
 //! The measuring verbs: what their figures are called, at a shape that says nothing about speed.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
 use serde_json::{Map, Value};
 
 use crate::program::Desk;
@@ -85,6 +88,34 @@ fn a_step_of_grpo_is_measured() {
     let names = [&STEP[1..], &["sampling_seconds", "seconds_per_trajectory"]].concat();
     let told = figures("grpo --questions 2 --group 2 --turns 3 --tokens 6 --documents 4 --prompt 5", &names);
     assert_eq!((&told["questions"], &told["turns"]), (&2.into(), &3.into()));
+}
+
+/// 24 calls with 4 slots are 6 waves of 5 ms each; three calls one after another take three, whoever else waits. No
+/// server with so many slots can be faster.
+#[test]
+fn orchestration_is_held_against_a_server_that_is_always_full() {
+    let names = ["seconds", "share_of_ideal", "errors", "retries"];
+    for (words, calls, ideal) in
+        [("--rollouts 12 --searches 2", 48, 0.03), ("--rollouts 2 --searches 3", 12, 0.015)]
+    {
+        let words = format!("bench orchestration {words} --latency-ms 5 --slots 4 --repeats 1");
+        let told = lines(&words, &names).remove(0);
+        assert_eq!((&told["calls"], &told["errors"]), (&calls.into(), &0.into()), "of both rounds: {told:?}");
+        assert_eq!(told["ideal_seconds"], ideal);
+        assert!(told["share_of_ideal"].as_f64().unwrap() <= 1.0, "{told:?}");
+    }
+}
+
+#[test]
+fn the_stub_ends_with_its_standard_input() {
+    let desk = Desk::new();
+    let mut command = desk.command(&["bench", "stub-server"]);
+    let mut stub = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut address = String::new();
+    BufReader::new(stub.stdout.take().unwrap()).read_line(&mut address).unwrap();
+    assert!(address.starts_with("http://127.0.0.1:"), "{address}");
+    drop(stub.stdin.take());
+    assert!(stub.wait().unwrap().success());
 }
 
 #[test]
