@@ -10,6 +10,7 @@
 //! | a query and a label | documents that a model makes up | [`SimulatedEngine`] |
 //! | a prompt | text | a [`Writer`]: [`OpenAiWriter`], or a model of the caller's |
 //! | a query | the passages of a corpus that fit it best | [`Bm25Engine`] over a [`Bm25Index`] |
+//! | a query | what a `/retrieve` server finds | [`RetrieveEngine`] |
 //! | a query and its golden answers | documents by rule, without a model | [`ScriptedEngine`] |
 //! | the calls of a step | how well the simulator did | [`Quality`] |
 
@@ -23,9 +24,11 @@ mod containment;
 pub mod contract;
 mod document;
 mod error;
+mod http;
 mod openai;
 mod quality;
 mod query;
+mod retrieve;
 mod scripted;
 mod seed;
 mod simulated;
@@ -36,9 +39,11 @@ pub use clean::{MAX_CHARS, clean, clean_counted};
 pub use containment::Golds;
 pub use document::{Document, Provenance};
 pub use error::SearchError;
-pub use openai::{Key, OpenAiSettings, OpenAiWriter, Route};
+pub use http::Key;
+pub use openai::{OpenAiClient, OpenAiSettings, OpenAiWriter, Route};
 pub use quality::{Quality, QualityReport, Served, Tally};
 pub use query::{Label, Labels, Query, QuestionContext};
+pub use retrieve::{Dialect, RetrieveEngine, RetrieveSettings};
 pub use scripted::ScriptedEngine;
 pub use simulated::{PromptTemplate, SimulatedEngine, SimulatedSettings, Structure};
 pub use writer::{WriteRequest, Writer, Written};

@@ -18,6 +18,7 @@ pub use corpus::CorpusError;
 pub use engine::Bm25Engine;
 pub use index::Bm25Index;
 pub use passage::Passage;
+pub(crate) use passage::title_and_text;
 pub use words::Words;
 
 #[cfg(test)]

@@ -1,11 +1,9 @@
 //! Settings of OpenAI-compatible servers: where they are, what to ask for, how patient to be.
 
-use std::fmt;
 use std::time::Duration;
 
-use reqwest::Url;
-
 use crate::SearchError;
+use crate::http::{Caller, Key, Patience, addresses};
 
 /// What has to be known to write with OpenAI-compatible servers.
 #[derive(Clone, Debug)]
@@ -46,8 +44,8 @@ pub enum Route {
 impl Route {
     pub(super) fn path(self) -> &'static str {
         match self {
-            Self::Chat => "chat/completions",
-            Self::Completions => "completions",
+            Self::Chat => "/chat/completions",
+            Self::Completions => "/completions",
         }
     }
 }
@@ -69,112 +67,28 @@ impl OpenAiSettings {
         }
     }
 
-    /// The servers' addresses, each ending in `/`, after all settings were found usable.
-    pub(super) fn checked_urls(&self) -> Result<Vec<Url>, SearchError> {
-        let refuse = |what: &str, why: &str| Err(SearchError::setting(what, why));
-        if self.base_urls.is_empty() {
-            return refuse(
-                "base_urls",
-                "it is empty; name at least one server, such as http://localhost:6001",
-            );
-        }
+    /// Who asks the servers, after all settings were found usable.
+    pub(super) fn caller(&self) -> Result<Caller, SearchError> {
+        let urls = addresses("base_urls", &self.base_urls, "/v1")?;
         if self.model.trim().is_empty() {
-            return refuse("model", "it is empty; give the name that the server lists under /v1/models");
+            let why = "it is empty; give the name that the server lists under /v1/models";
+            return Err(SearchError::setting("model", why));
         }
-        if self.concurrency == 0 || self.concurrency > MOST_IN_FLIGHT {
-            return refuse(
-                "concurrency",
-                &format!("it is {}; choose 1 to {MOST_IN_FLIGHT}", self.concurrency),
-            );
-        }
-        if self.tries == 0 || self.tries > MOST_TRIES {
-            return refuse("tries", &format!("it is {}; choose 1 to {MOST_TRIES}", self.tries));
-        }
-        if self.timeout.is_zero() {
-            return refuse("timeout", "it is 0 s; give a server at least the time to write a few documents");
-        }
-        if self.reply_limit == 0 {
-            return refuse("reply_limit", "it is 0 bytes; the usual limit is 4 MiB");
-        }
-        self.base_urls.iter().map(|text| base_url(text)).collect()
-    }
-}
-
-const MOST_IN_FLIGHT: usize = 65_536;
-const MOST_TRIES: u32 = 100;
-
-fn base_url(text: &str) -> Result<Url, SearchError> {
-    // The text itself is not shown before it is known to hold no password.
-    let refuse = |why: String| SearchError::setting("base_urls", why);
-    let mut url = Url::parse(text.trim())
-        .map_err(|why| refuse(format!("an address in it does not read as one: {why}")))?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(refuse("an address in it carries a password; give the key on its own".into()));
-    }
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(refuse(format!("{url} is not an http or https address; write http://HOST:PORT")));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(refuse("an address in it has a ? or # part; leave it out".into()));
-    }
-    let path = match url.path().trim_end_matches('/') {
-        "" => "/v1/".to_owned(),
-        path => format!("{path}/"),
-    };
-    url.set_path(&path);
-    Ok(url)
-}
-
-/// A secret. It shows itself to the server and to nobody else.
-#[derive(Clone)]
-pub struct Key(String);
-
-impl Key {
-    /// The key `secret`, trimmed. Refused where it could not be sent: empty, or with anything but visible ASCII.
-    pub fn new(secret: &str) -> Result<Self, SearchError> {
-        let secret = secret.trim();
-        if secret.is_empty() || !secret.chars().all(|c| c.is_ascii_graphic()) {
-            return Err(SearchError::setting("key", "it is empty or holds characters that no key has"));
-        }
-        Ok(Self(secret.to_owned()))
-    }
-
-    pub(super) fn reveal(&self) -> &str {
-        &self.0
-    }
-
-    /// `text` without the key, which a server may have echoed.
-    pub(super) fn hide_in(&self, text: &str) -> String {
-        text.replace(&self.0, "[key]")
-    }
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[key]")
+        let patience = Patience {
+            timeout: self.timeout,
+            concurrency: self.concurrency,
+            tries: self.tries,
+            pause: self.pause,
+            longest_pause: self.longest_pause,
+            reply_limit: self.reply_limit,
+        };
+        Caller::new(urls, patience, self.key.clone())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_without_a_path_mean_v1() {
-        let given = ["http://h:6001", "http://h:6001/", "https://h/v1", "https://h/openai/v1/"];
-        let meant = ["http://h:6001/v1/", "http://h:6001/v1/", "https://h/v1/", "https://h/openai/v1/"];
-        for (given, meant) in given.iter().zip(meant) {
-            assert_eq!(base_url(given).unwrap().as_str(), meant);
-        }
-    }
-
-    #[test]
-    fn addresses_that_cannot_work_are_refused_without_showing_passwords() {
-        for bad in ["h:6001", "ftp://h", "http://", "", "http://me:hush@h", "http://h?key=hush"] {
-            let why = base_url(bad).unwrap_err().to_string();
-            assert!(why.starts_with("base_urls cannot be used: ") && !why.contains("hush"), "{why}");
-        }
-    }
 
     #[test]
     fn impossible_settings_are_refused_by_name() {
@@ -188,19 +102,9 @@ mod tests {
             ("reply_limit", OpenAiSettings { reply_limit: 0, ..good() }),
         ];
         for (name, settings) in cases {
-            let why = settings.checked_urls().unwrap_err().to_string();
+            let why = settings.caller().unwrap_err().to_string();
             assert!(why.starts_with(name), "{why}");
         }
-        assert!(good().checked_urls().is_ok());
-    }
-
-    #[test]
-    fn a_key_never_shows() {
-        let key = Key::new(" hush-1 \n").unwrap();
-        assert_eq!(
-            (format!("{key:?}"), key.hide_in("bad key hush-1!")),
-            ("[key]".into(), "bad key [key]!".into())
-        );
-        assert!(Key::new(" ").is_err() && Key::new("a\nb").is_err());
+        assert!(good().caller().is_ok());
     }
 }

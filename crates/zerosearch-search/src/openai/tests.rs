@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Barrier, Notify};
 
 use super::*;
-use crate::{SearchError, WriteRequest, Writer};
+use crate::{Key, SearchError, WriteRequest, Writer};
 
 const GOOD: &str = r#"{"choices":[{"message":{"content":"Doc 1: a"},"finish_reason":"stop"}],"usage":{"completion_tokens":4}}"#;
 const HUSH: &str = "sk-hush-1234";
@@ -171,7 +171,7 @@ async fn what_is_refused_is_final() {
         let why = writer(&[&url]).write(&request()).await.unwrap_err();
         assert_eq!(
             why.to_string(),
-            format!("{url}/v1/ refused with status {}: no such ‹|model|›", status.as_u16())
+            format!("{url}/v1 refused with status {}: no such ‹|model|›", status.as_u16())
         );
         assert_eq!(count.load(Ordering::SeqCst), 1);
     }
@@ -331,7 +331,7 @@ async fn the_check_finds_what_would_fail_later() {
     assert!(writer(&[&good]).check().await.is_ok(), "one token of a reasoning model may be no content");
     let dead = dead_url().await;
     let why = writer(&[&good, &dead]).check().await.unwrap_err();
-    assert!(why.to_string().starts_with(&format!("{dead}/v1/ could not be reached: ")), "{why}");
+    assert!(why.to_string().starts_with(&format!("{dead}/v1 could not be reached: ")), "{why}");
     let unknown = serve(|_| async { (StatusCode::NOT_FOUND, "no model m").into_response() }).await;
     let why = writer(&[&unknown]).check().await.unwrap_err();
     assert!(why.to_string().ends_with("404: no model m"), "{why}");

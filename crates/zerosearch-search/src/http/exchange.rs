@@ -6,8 +6,17 @@ use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url};
 use serde_json::Value;
 
-use super::OpenAiSettings;
+use super::{Key, Patience};
 use crate::{SearchError, clean};
+
+/// What all exchanges share.
+#[derive(Debug)]
+pub(super) struct Wire {
+    pub(super) client: Client,
+    pub(super) patience: Patience,
+    /// Sent as a bearer token.
+    pub(super) key: Option<Key>,
+}
 
 /// Why a try gave nothing, and whether another may.
 #[derive(Debug)]
@@ -23,41 +32,27 @@ const REFUSAL_LIMIT: usize = 2_000;
 /// And in characters shown.
 const REFUSAL_CHARS: usize = 300;
 
-/// Posts `body` and gives the reply's bytes, within the time limit of one try.
-pub(super) async fn post(
-    client: &Client,
-    settings: &OpenAiSettings,
-    base: &Url,
-    body: &Value,
-) -> Result<Vec<u8>, Fault> {
-    let exchange = post_unlimited(client, settings, base, body);
-    match tokio::time::timeout(settings.timeout, exchange).await {
+/// Posts `body` to `path` below `base` and gives the reply's bytes, within the time limit of one try.
+pub(super) async fn post(wire: &Wire, base: &Url, path: &str, body: &Value) -> Result<Vec<u8>, Fault> {
+    let waited = wire.patience.timeout;
+    match tokio::time::timeout(waited, post_unlimited(wire, base, path, body)).await {
         Ok(outcome) => outcome,
-        Err(_) => {
-            let silent = SearchError::Silent { url: base.to_string(), waited: settings.timeout, tries: 1 };
-            Err(Fault::Passing(silent, None))
-        }
+        Err(_) => Err(Fault::Passing(SearchError::Silent { url: base.to_string(), waited, tries: 1 }, None)),
     }
 }
 
-async fn post_unlimited(
-    client: &Client,
-    settings: &OpenAiSettings,
-    base: &Url,
-    body: &Value,
-) -> Result<Vec<u8>, Fault> {
-    let address = base.join(settings.route.path()).map_err(|why| {
-        Fault::Final(SearchError::Unreachable { url: base.to_string(), problem: why.to_string() })
-    })?;
-    let mut request = client.post(address).json(body);
-    if let Some(key) = &settings.key {
+async fn post_unlimited(wire: &Wire, base: &Url, path: &str, body: &Value) -> Result<Vec<u8>, Fault> {
+    let mut address = base.clone();
+    address.set_path(&[base.path(), path].concat());
+    let mut request = wire.client.post(address).json(body);
+    if let Some(key) = &wire.key {
         request = request.bearer_auth(key.reveal());
     }
     let response = request.send().await.map_err(|why| broken(base, &why))?;
     if response.status().is_success() {
-        return read_reply(response, settings.reply_limit, base).await;
+        return read_reply(response, wire.patience.reply_limit, base).await;
     }
-    Err(refusal(response, settings, base).await)
+    Err(refusal(response, wire.key.as_ref(), base).await)
 }
 
 /// The whole reply, unless it is longer than `limit`: then it is abandoned as soon as that is known.
@@ -80,7 +75,7 @@ async fn read_reply(mut response: Response, limit: usize, base: &Url) -> Result<
 }
 
 /// What a reply without success means: try again after an overload or a failure of the server, else give up.
-async fn refusal(mut response: Response, settings: &OpenAiSettings, base: &Url) -> Fault {
+async fn refusal(mut response: Response, key: Option<&Key>, base: &Url) -> Fault {
     let status = response.status();
     let asked = retry_after(response.headers());
     let target = response.headers().get(LOCATION).and_then(|value| value.to_str().ok().map(str::to_owned));
@@ -95,7 +90,7 @@ async fn refusal(mut response: Response, settings: &OpenAiSettings, base: &Url) 
     if let Some(target) = target.filter(|_| status.is_redirection()) {
         body = format!("it points to {target}; name that address if it is meant");
     }
-    if let Some(key) = &settings.key {
+    if let Some(key) = key {
         body = key.hide_in(&body);
     }
     let body = clean(&body).chars().take(REFUSAL_CHARS).collect();

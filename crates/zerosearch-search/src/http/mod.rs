@@ -1,0 +1,22 @@
+//! Servers that are asked over HTTP: several addresses, bounded time, tries and calls at once.
+//!
+//! | file | question it answers |
+//! |---|---|
+//! | `address` | what is the address of a server? |
+//! | `key` | who may know a secret? |
+//! | `patience` | how long is waited, how often tried? |
+//! | `caller` | how does a request become a reply, and when is it tried again? |
+//! | `servers` | which of several servers is asked, and which rests? |
+//! | `exchange` | what happens on the wire in one try? |
+
+mod address;
+mod caller;
+mod exchange;
+mod key;
+mod patience;
+mod servers;
+
+pub(crate) use address::addresses;
+pub(crate) use caller::{Caller, Replied};
+pub use key::Key;
+pub(crate) use patience::Patience;
