@@ -1,9 +1,9 @@
-//! The inner loop of attention with bf16 dot products: several rows times several vectors of sixteen columns.
+//! The inner loop of attention and of the matrix product with bf16 dot products: several rows times several vectors of sixteen columns.
 
 use std::arch::x86_64::{
-    __m256bh, __m256i, __m512, __m512bh, __m512i, _mm512_cvtepu16_epi32, _mm512_cvtneps_pbh,
-    _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_or_si512, _mm512_set1_epi32, _mm512_setzero_ps,
-    _mm512_slli_epi32,
+    __m256bh, __m256i, __m512, __m512bh, __m512i, _MM_HINT_T1, _mm_prefetch, _mm512_cvtepu16_epi32,
+    _mm512_cvtneps_pbh, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_or_si512, _mm512_set1_epi32,
+    _mm512_setzero_ps, _mm512_slli_epi32,
 };
 
 use super::pair::Pair;
@@ -39,6 +39,19 @@ pub(super) fn dot<const R: usize, const V: usize>(
     right: [&[Pair]; V],
     (stride, pairs): (usize, usize),
 ) {
+    dot_and_fetch::<R, V, false>(sums, left, right, (stride, pairs), &[]);
+}
+
+/// As [`dot`]; meanwhile, where `FETCH`, a cache line of `ahead` is brought near for each pair.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+pub(super) fn dot_and_fetch<const R: usize, const V: usize, const FETCH: bool>(
+    sums: &mut Sums<R, V>,
+    left: Pairs<'_>,
+    right: [&[Pair]; V],
+    (stride, pairs): (usize, usize),
+    ahead: &[Pair],
+) {
     if pairs == 0 {
         return;
     }
@@ -46,6 +59,9 @@ pub(super) fn dot<const R: usize, const V: usize>(
     assert!(right.iter().all(|right| (pairs - 1) * stride + LANES <= right.len()));
     let mut running = *sums;
     for i in 0..pairs {
+        if FETCH {
+            _mm_prefetch::<_MM_HINT_T1>(ahead.as_ptr().wrapping_add(i * LANES).cast());
+        }
         // SAFETY: both factors reach over `pairs` pairs, as asserted above.
         unsafe {
             let values: [__m512i; V] =

@@ -18,6 +18,10 @@ const ROWS_AT_ONCE: usize = PANEL;
 const UNEVEN: usize = 32;
 /// How much of the inner dimension is walked before the next tile: a panel's share stays in the second-level cache.
 const INNER_AT_ONCE: usize = 2048;
+/// Pairs of a cache line.
+const LINE: usize = 16;
+/// So many tiles bring the next panel near while they compute: each has one line of it for every step that it makes.
+const FETCHING: usize = PANEL / LINE;
 
 /// One product to compute.
 pub(crate) struct Product<'a> {
@@ -41,19 +45,27 @@ pub(crate) fn multiply(isa: Isa, threads: &Threads, product: Product<'_>) {
     let items = Items::new(operand.rows, columns, threads.count());
     threads.each(items.count(), &|item| {
         let (first_row, first_column, width) = items.at(item);
+        // The panel of what is most likely this thread's next item.
+        let next_panel = items.at((item + threads.count()).min(items.count() - 1)).1 / PANEL;
+        let panel = first_column / PANEL;
         let last_row = (first_row + ROWS_AT_ONCE).min(operand.rows);
         let group = if matches!(operand.numbers, OperandNumbers::Bf16(_)) { 2 } else { 1 };
         let inner = operand.inner.next_multiple_of(group);
         for from in (0..inner).step_by(INNER_AT_ONCE) {
-            for row in (first_row..last_row).step_by(TILE_ROWS) {
+            let stretch = INNER_AT_ONCE.min(inner - from);
+            let next = if from + stretch < inner { (panel, from + stretch) } else { (next_panel, 0) };
+            let fetch = next != (panel, 0) && last_row - first_row > (FETCHING - 1) * TILE_ROWS;
+            for (number, row) in (first_row..last_row).step_by(TILE_ROWS).enumerate() {
                 let tile = Tile {
                     left: operand.start(row) + from / group * operand.steps.inner,
                     steps: operand.steps,
                     rows: TILE_ROWS.min(last_row - row),
-                    right: (first_column / PANEL * inner + from) * PANEL + first_column % PANEL * group,
+                    right: (panel * inner + from) * PANEL + first_column % PANEL * group,
                     columns: width.min(columns - first_column),
-                    inner: INNER_AT_ONCE.min(inner - from),
+                    inner: stretch,
                     keep: accumulate || from > 0,
+                    ahead: (fetch && number < FETCHING)
+                        .then_some((next.0 * inner + next.1) * PANEL + number * stretch * LINE),
                 };
                 // SAFETY: the tile's corner lies inside `out`; tiles of different items do not overlap.
                 let corner = unsafe { pointer.get().add(row * columns + first_column) };
@@ -110,6 +122,9 @@ struct Tile {
     /// Length of the stretch of the inner dimension; even in bf16.
     inner: usize,
     keep: bool,
+    /// Where in the right factor something begins that will be needed soon, in numbers. The tile brings a cache line of it near for each
+    /// pair of its stretch.
+    ahead: Option<usize>,
 }
 
 /// Where a tile's first element goes.
@@ -133,11 +148,13 @@ fn compute(isa: Isa, operand: &Operand, panels: &Panels, tile: &Tile, corner: Co
     match (&operand.numbers, &panels.numbers) {
         (OperandNumbers::Bf16(left), PanelNumbers::Bf16(right)) => {
             let left = &left.pairs()[tile.left..];
+            // The last stretch of a panel may be shorter than the one before: then there is less to bring near.
+            let ahead = tile.ahead.and_then(|at| right.pairs().get(at / 2..)).unwrap_or_default();
             let right = &right.pairs()[tile.right / 2..];
             #[cfg(target_arch = "x86_64")]
             if isa == Isa::Avx512Bf16 {
                 // SAFETY: the instruction set is available, and the corner is the tile's.
-                return unsafe { avx512::tile(left, right, tile, corner) };
+                return unsafe { avx512::tile(left, (right, ahead), tile, corner) };
             }
             pairs(isa, left, right, tile, corner);
         }
@@ -231,15 +248,18 @@ mod avx512 {
 
     use std::arch::x86_64::{_mm512_mask_storeu_ps, _mm512_maskz_loadu_ps};
 
-    use super::super::dot::{Pairs, Sums, dot, zero};
+    use super::super::dot::{Pairs, Sums, dot, dot_and_fetch, zero};
     use super::{Corner, LANES, PANEL, Pair, TILE_ROWS, Tile};
+
+    /// Where the tile starts in the right factor, and what will be needed soon.
+    type Right<'a> = (&'a [Pair], &'a [Pair]);
 
     const VECTORS: usize = PANEL / LANES;
 
     /// # Safety
     /// `corner` must belong to the tile.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    pub(super) unsafe fn tile(left: &[Pair], right: &[Pair], tile: &Tile, corner: Corner) {
+    pub(super) unsafe fn tile(left: &[Pair], right: Right<'_>, tile: &Tile, corner: Corner) {
         // SAFETY: passed on as promised.
         unsafe {
             if tile.columns > LANES {
@@ -254,7 +274,7 @@ mod avx512 {
     /// As [`tile`], whose columns lie in `V` vectors.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    unsafe fn vectors<const V: usize>(left: &[Pair], right: &[Pair], tile: &Tile, corner: Corner) {
+    unsafe fn vectors<const V: usize>(left: &[Pair], right: Right<'_>, tile: &Tile, corner: Corner) {
         // SAFETY: passed on as promised; each arm has exactly the tile's number of rows.
         unsafe {
             match tile.rows {
@@ -274,7 +294,7 @@ mod avx512 {
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     unsafe fn rows<const R: usize, const V: usize>(
         left: &[Pair],
-        right: &[Pair],
+        (right, ahead): Right<'_>,
         tile: &Tile,
         corner: Corner,
     ) {
@@ -298,7 +318,12 @@ mod avx512 {
         let left = Pairs { words: left, row: tile.steps.row, inner: tile.steps.inner };
         let mut vectors = [right; V];
         vectors.iter_mut().enumerate().for_each(|(vector, it)| *it = &right[vector * LANES..]);
-        dot(&mut sums, left, vectors, (PANEL, tile.inner / 2));
+        let reach = (PANEL, tile.inner / 2);
+        if ahead.is_empty() {
+            dot(&mut sums, left, vectors, reach);
+        } else {
+            dot_and_fetch::<R, V, true>(&mut sums, left, vectors, reach, ahead);
+        }
         for (r, sums) in sums.iter().enumerate() {
             for (vector, &sum) in sums.iter().enumerate() {
                 // SAFETY: as for the loads.
