@@ -7,14 +7,15 @@ use anyhow::{Context, Result};
 use zerosearch_learner::Policy;
 use zerosearch_learner::text::Text;
 use zerosearch_search::{
-    Key, OpenAiSettings, OpenAiWriter, PromptTemplate, Quality, Route, ScriptedEngine, SearchEngine,
-    SimulatedEngine, SimulatedSettings, Structure, Writer,
+    Bm25Engine, Bm25Index, Dialect, Key, OpenAiSettings, OpenAiWriter, PromptTemplate, Quality,
+    RetrieveEngine, RetrieveSettings, Route, ScriptedEngine, SearchEngine, SimulatedEngine,
+    SimulatedSettings, Structure, Words, Writer,
 };
 
-use crate::config::{self, ApiName, EngineName, Model, Plan, SimulatorMode};
+use crate::config::{self, ApiName, DialectName, EngineName, Model, Plan, SimulatorMode};
 use crate::learners::{self, Pool};
 use crate::problem::problem;
-use crate::run::{Journal, Replies};
+use crate::run::{EngineJournal, Journal, Replies};
 use crate::simulator::PolicyWriter;
 
 /// A model that can play the engine when the plan names none: the one that training starts from.
@@ -39,28 +40,40 @@ pub fn needs_stock(plan: &Plan) -> bool {
     plan.simulator.model.is_empty() && plan.simulator.urls.is_empty()
 }
 
-/// The engines of a run: the simulator is opened at most once, however many desks ask for it.
+/// The engines of a run: simulator and corpus are opened at most once, however many desks ask for them.
 pub struct Engines<'a> {
     plan: &'a Plan,
     pool: &'a Pool,
     stock: Option<Stock>,
     replies: Option<Arc<Replies>>,
     writer: Option<Arc<dyn Writer>>,
+    bm25: Option<Bm25Engine>,
 }
 
 impl<'a> Engines<'a> {
-    /// Engines as `plan` says. `replies` is where a remote simulator's replies are kept.
+    /// Engines as `plan` says. `replies` is where the replies of servers are kept.
     pub fn new(plan: &'a Plan, pool: &'a Pool, stock: Option<Stock>, replies: Option<Arc<Replies>>) -> Self {
-        Self { plan, pool, stock, replies, writer: None }
+        Self { plan, pool, stock, replies, writer: None, bm25: None }
     }
 
     /// Whoever goes by `name`.
     ///
     /// # Errors
-    /// When a simulator cannot be opened, or its server does not answer: better now than after the first token.
+    /// When a simulator or a corpus cannot be opened, or a server does not answer: better now than after the first
+    /// token.
     pub async fn open(&mut self, name: EngineName) -> Result<Desk> {
         Ok(match name {
             EngineName::None => Desk { engine: None, quality: None },
+            EngineName::Bm25 => Desk { engine: Some(Arc::new(self.bm25().await?)), quality: None },
+            EngineName::Retrieve => {
+                let engine =
+                    retrieve(&self.plan.retrieve).await.context("the search server cannot be used")?;
+                let engine: Arc<dyn SearchEngine> = match &self.replies {
+                    Some(replies) => Arc::new(EngineJournal::new(engine, Arc::clone(replies))),
+                    None => engine,
+                };
+                Desk { engine: Some(engine), quality: None }
+            }
             EngineName::Scripted => {
                 let quality = Arc::new(Quality::default());
                 let engine = ScriptedEngine::new(Arc::clone(&quality));
@@ -74,6 +87,17 @@ impl<'a> Engines<'a> {
                 Desk { engine: Some(Arc::new(engine)), quality: Some(quality) }
             }
         })
+    }
+
+    async fn bm25(&mut self) -> Result<Bm25Engine> {
+        if let Some(engine) = &self.bm25 {
+            return Ok(engine.clone());
+        }
+        let config::Bm25 { corpus, stemming, stop_words } = self.plan.bm25.clone();
+        let words = Words { stemming, stop_words };
+        let index = tokio::task::spawn_blocking(move || Bm25Index::of_file(corpus.as_ref(), words)).await??;
+        tracing::debug!("{} passages are indexed", index.len());
+        Ok(self.bm25.insert(Bm25Engine::new(index)).clone())
     }
 
     async fn writer(&mut self) -> Result<Arc<dyn Writer>> {
@@ -103,14 +127,14 @@ pub fn template_hash(plan: &config::Simulator) -> Result<String> {
 
 async fn remote(plan: &config::Simulator, replies: Option<Arc<Replies>>) -> Result<Arc<dyn Writer>> {
     let settings = OpenAiSettings {
-        key: key(&plan.key_env)?,
+        key: key("simulator.key_env", &plan.key_env)?,
         route: match plan.api {
             ApiName::Chat => Route::Chat,
             ApiName::Completions => Route::Completions,
         },
-        timeout: Duration::try_from_secs_f64(plan.timeout_s).unwrap_or(Duration::from_secs(3600)),
+        timeout: seconds(plan.timeout_s),
         concurrency: plan.concurrency,
-        tries: u32::try_from(plan.retries).unwrap_or(u32::MAX).saturating_add(1),
+        tries: tries(plan.retries),
         ..OpenAiSettings::new(plan.urls.clone(), &plan.model_name)
     };
     let writer = OpenAiWriter::new(settings)?;
@@ -122,14 +146,38 @@ async fn remote(plan: &config::Simulator, replies: Option<Arc<Replies>>) -> Resu
     })
 }
 
-/// Secrets come by environment only; the plan names the variable.
-fn key(variable: &str) -> Result<Option<Key>> {
+async fn retrieve(plan: &config::Retrieve) -> Result<Arc<dyn SearchEngine>> {
+    let dialect = match plan.dialect {
+        DialectName::SearchR1 => Dialect::SearchR1,
+        DialectName::SkyRl => Dialect::SkyRl,
+        DialectName::ZeroSearch => Dialect::ZeroSearch,
+    };
+    let engine = RetrieveEngine::new(RetrieveSettings {
+        timeout: seconds(plan.timeout_s),
+        concurrency: plan.concurrency,
+        tries: tries(plan.retries),
+        ..RetrieveSettings::new(plan.urls.clone(), dialect)
+    })?;
+    engine.check().await?;
+    Ok(Arc::new(engine))
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(3600))
+}
+
+fn tries(retries: usize) -> u32 {
+    u32::try_from(retries).unwrap_or(u32::MAX).saturating_add(1)
+}
+
+/// Secrets come by environment only; the plan names the variable under `setting`.
+pub(crate) fn key(setting: &str, variable: &str) -> Result<Option<Key>> {
     if variable.is_empty() {
         return Ok(None);
     }
     let secret = std::env::var(variable).map_err(|_| {
-        problem(format!("simulator.key_env names the environment variable {variable}, which is not set"))
-            .hint(format!("`export {variable}=...` with the server's key, or leave simulator.key_env out"))
+        problem(format!("{setting} names the environment variable {variable}, which is not set"))
+            .hint(format!("`export {variable}=...` with the server's key, or leave {setting} out"))
     })?;
     Ok(Some(Key::new(&secret)?))
 }

@@ -1,24 +1,9 @@
-//! Evaluation: questions answered greedily, scored, none dropped.
+//! Evaluation: questions played with any engine, scored, none dropped.
 
-use std::sync::Arc;
-
-use crate::qa::Question;
-use crate::rollout::{Crowd, Group, Rollout, Trajectory, play_all};
-
-mod exam;
+mod collection;
 mod player;
 mod summary;
 
-pub use exam::Exam;
+pub use collection::Collection;
 pub use player::with_player;
-pub use summary::{Interval, Intervals, Means, Summary, summarize};
-
-/// Asks each of `questions` once, `concurrency` at a time. `watch` sees each conversation as it ends.
-pub async fn evaluate(
-    rollout: &Rollout,
-    questions: &[Arc<Question>],
-    concurrency: usize,
-    watch: &(dyn Fn(&Trajectory) + Sync),
-) -> Vec<Group> {
-    play_all(rollout, questions, Crowd { group_size: 1, concurrency }, watch).await
-}
+pub use summary::{Interval, Intervals, Means, Searches, Summary, summarize};

@@ -16,10 +16,19 @@ use crate::config::{Arithmetic, Model, Plan};
 use crate::problem::problem;
 use crate::train::sha256_of;
 
+mod asker;
+mod server;
+
 /// The model path that means a random model of the plan's shape.
 const RANDOM: &str = "random";
 /// The model path that means a table of bigrams, which learns within milliseconds: for tests of the program.
 const BIGRAM: &str = "bigram";
+
+/// The model path that means a fixed policy that only speaks.
+const SCRIPTED: &str = "scripted";
+
+/// The model path that means the plan's `[server]`.
+const SERVER: &str = "server";
 
 /// The threads that compute. All models of a program share them.
 #[derive(Clone)]
@@ -60,6 +69,11 @@ pub async fn open(model: &Model, seed: u64, context: usize, pool: &Pool) -> Resu
     if let Some(learner) = bigram(model).await? {
         return Ok(Opened { text: learner.text(), learner: Arc::new(learner), hashes: BTreeMap::new() });
     }
+    if [SCRIPTED, SERVER].contains(&model.path.as_str()) {
+        return Err(problem(format!("model.path = \"{}\" cannot be trained", model.path))
+            .hint("train a local model; model.path = \"bigram\" names one that learns within milliseconds")
+            .into());
+    }
     let (model, options) = (model.clone(), learner_options(model, context, pool));
     let open = move || {
         let (checkpoint, hashes) = found(&model, seed)?;
@@ -67,6 +81,17 @@ pub async fn open(model: &Model, seed: u64, context: usize, pool: &Pool) -> Resu
         Ok(Opened { learner: Arc::new(LocalLearner::open(&checkpoint, options)?), text, hashes })
     };
     blocking(open).await
+}
+
+/// Opens whoever plays the questions of `plan`.
+pub async fn open_player(plan: &Plan, pool: &Pool) -> Result<Voice> {
+    if plan.model.path != SERVER {
+        return open_voice(&plan.model, plan.run.seed, conversation(plan), pool).await;
+    }
+    let (policy, text) = server::ServerPolicy::open(&plan.server).await?;
+    let folder = Path::new(&plan.server.tokenizer);
+    let hashes = if plan.server.tokenizer.is_empty() { BTreeMap::new() } else { file_hashes(folder)? };
+    Ok(Voice { policy: Arc::new(policy), numeric_path: SERVER.to_owned(), text, hashes })
 }
 
 /// Opens `model` for sampling and scoring only. Rows have at most `context` tokens, and `model.cache_gib` must have room for
@@ -77,6 +102,20 @@ pub async fn open_voice(model: &Model, seed: u64, context: usize, pool: &Pool) -
             policy: learner.snapshot().await?,
             numeric_path: learner.capabilities().numeric_path,
             text: learner.text(),
+            hashes: BTreeMap::new(),
+        });
+    }
+    if model.path == SERVER {
+        return Err(problem("model.path = \"server\" plays questions and does nothing else")
+            .hint("use it with `eval`, `collect` or `ask`")
+            .into());
+    }
+    if model.path == SCRIPTED {
+        let text = Arc::new(tiny_text());
+        return Ok(Voice {
+            policy: Arc::new(asker::asker(&text)),
+            numeric_path: SCRIPTED.to_owned(),
+            text,
             hashes: BTreeMap::new(),
         });
     }
@@ -120,7 +159,9 @@ pub async fn needs(model: &Model, context: usize, pool: &Pool) -> Result<Needs> 
 
 /// SHA-256 of a model's files by their names, without loading it.
 pub async fn hashes(model: &Model) -> Result<BTreeMap<String, String>> {
-    if model.path == BIGRAM || Path::new(&model.path).join("bigram.json").is_file() {
+    if [BIGRAM, SCRIPTED, SERVER].contains(&model.path.as_str())
+        || Path::new(&model.path).join("bigram.json").is_file()
+    {
         return Ok(BTreeMap::new());
     }
     let model = model.clone();

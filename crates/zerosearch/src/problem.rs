@@ -70,14 +70,14 @@ fn hint_of(cause: &(dyn StdError + 'static)) -> Option<String> {
         return complaint.hint.clone();
     }
     match cause.downcast_ref::<SearchError>()? {
-        SearchError::Silent { url, .. } | SearchError::Unreachable { url, .. } => {
-            Some(format!("is the server running? try `curl {url}/v1/models`"))
+        SearchError::Silent { .. } | SearchError::Unreachable { .. } => {
+            Some("is the server running, and is its address right?".into())
         }
-        SearchError::Refused { status: 401 | 403, .. } => {
-            Some("name the environment variable that holds the key: `--set simulator.key_env=NAME`".into())
-        }
+        SearchError::Refused { status: 401 | 403, .. } => Some(
+            "name the environment variable that holds the key: simulator.key_env, or server.key_env of a policy".into(),
+        ),
         SearchError::Refused { status: 404, .. } => {
-            Some("are simulator.api and simulator.model_name right?".into())
+            Some("are the address, the api and the model's name right?".into())
         }
         _ => None,
     }

@@ -84,6 +84,12 @@ impl Text {
         Ok(text)
     }
 
+    /// The same without a chat template: for a server that has its own.
+    #[must_use]
+    pub fn without_chat_template(self) -> Self {
+        Self { template: None, ..self }
+    }
+
     /// Encodes text that this program or the model's template wrote: special tokens spelled in it become those
     /// tokens. Adds none by itself. A rare character that the vocabulary cannot spell (a control character, say) is
     /// left out, as `transformers` does.

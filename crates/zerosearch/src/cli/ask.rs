@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use zerosearch::ask::{Table, outcome};
-use zerosearch::config::{EngineName, Purpose, Setting};
+use zerosearch::config::{Purpose, Setting};
 use zerosearch::eval::with_player;
 use zerosearch::learners::{self, Pool};
 use zerosearch::problem::printable;
 use zerosearch::rollout::Moment;
 use zerosearch::stop::{Reason, Stop};
 
-use super::flags::{PlanFlags, config};
+use super::flags::{EngineFlags, PlanFlags, config};
 use super::place::in_recipe;
 use super::screen::say;
 
@@ -25,6 +25,7 @@ use super::screen::say;
 #[command(after_help = "\
 Examples:
   zerosearch ask --model runs/train/checkpoints/000030 \"who wrote emma\" --golden-answer \"Jane Austen\"
+  zerosearch ask --model SmolLM2.gguf --engine bm25 --corpus wiki.jsonl.gz \"who wrote emma\"
   zerosearch ask --model SmolLM2.gguf --engine none \"what is the capital of France\"")]
 pub(super) struct Ask {
     /// The question
@@ -34,9 +35,8 @@ pub(super) struct Ask {
     config: Option<PathBuf>,
     #[command(flatten)]
     plan: PlanFlags,
-    /// Who answers searches: simulated, scripted or none (sets eval.engine)
-    #[arg(long, value_name = "ENGINE")]
-    engine: Option<String>,
+    #[command(flatten)]
+    engine: EngineFlags,
     /// A right answer, for a simulated engine; may be repeated. The policy does not see it
     #[arg(long, value_name = "ANSWER")]
     golden_answer: Vec<String>,
@@ -44,20 +44,18 @@ pub(super) struct Ask {
 
 impl Ask {
     pub(super) async fn run(self, stop: &Stop) -> Result<Option<Reason>> {
-        let engine = self.engine.iter().map(|engine| Setting::of("eval", "engine", engine.clone()));
-        let mut settings: Vec<Setting> = engine.collect();
+        let mut settings: Vec<Setting> = self.engine.all().collect();
         if self.golden_answer.is_empty() {
             settings.push(Setting::of("eval", "noise", 1.0));
         }
         settings.extend(self.plan.all());
         let plan = config(self.config.as_ref(), &settings)?.resolve(Purpose::Use);
         let plan = with_player(plan.map_err(|complaint| in_recipe(self.config.as_deref(), complaint))?)?;
-        if self.golden_answer.is_empty() && plan.eval.engine != EngineName::None {
+        if self.golden_answer.is_empty() && plan.eval.engine.writes_to_order() {
             say("note: no --golden-answer is given, so the engine's documents do not hold the answer\n");
         }
         let pool = Pool::new(&plan.model);
-        let voice =
-            learners::open_voice(&plan.model, plan.run.seed, learners::conversation(&plan), &pool).await?;
+        let voice = learners::open_player(&plan, &pool).await?;
         let table = Table::open(&plan, voice, &pool).await?;
         match stop.or(table.ask(&self.question, &self.golden_answer, &tell)).await {
             Ok(trajectory) => say(&printable(&outcome(&trajectory?.ending))),

@@ -40,6 +40,25 @@ pub(super) struct PlanFlags {
     pub(super) settings: Vec<Setting>,
 }
 
+/// Who answers searches.
+#[derive(Args, Debug)]
+pub(super) struct EngineFlags {
+    /// Who answers searches: simulated, bm25, retrieve, scripted or none (sets eval.engine)
+    #[arg(long, value_name = "ENGINE")]
+    engine: Option<String>,
+    /// The corpus that the engine bm25 searches: JSONL, also gzipped (sets bm25.corpus)
+    #[arg(long, value_name = "FILE")]
+    corpus: Option<String>,
+}
+
+impl EngineFlags {
+    /// What the flags set.
+    pub(super) fn all(&self) -> impl Iterator<Item = Setting> {
+        let engine = self.engine.iter().map(|engine| Setting::of("eval", "engine", engine.clone()));
+        engine.chain(self.corpus.iter().map(|corpus| Setting::of("bm25", "corpus", corpus.clone())))
+    }
+}
+
 impl PlanFlags {
     /// What the flags set, `--set` last.
     pub(super) fn all(&self) -> Vec<Setting> {

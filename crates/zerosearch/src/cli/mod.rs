@@ -2,6 +2,8 @@
 
 mod ask;
 mod bench;
+mod collect;
+mod collection;
 mod convert;
 mod doctor;
 mod eval;

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use zerosearch::stop::{Reason, Stop};
 
-use super::{ask, bench, convert, doctor, eval, export, score, sft, train};
+use super::{ask, bench, collect, convert, doctor, eval, export, score, sft, train};
 
 /// Teaches a language model to answer questions by searching, with a simulated search engine in the training loop.
 #[derive(Debug, Parser)]
@@ -30,6 +30,8 @@ enum Verb {
     Sft(sft::Sft),
     /// Measure a policy on questions: EM, sub-EM and F1, with intervals
     Eval(eval::Eval),
+    /// Play questions with an engine and keep what was searched, found and answered
+    Collect(collect::Collect),
     /// Ask a policy one question and watch it search
     Ask(ask::Ask),
     /// Write the log-probabilities of given rows
@@ -50,7 +52,8 @@ impl Cli {
         match &self.verb {
             Verb::Train(it) => it.flags.minutes,
             Verb::Sft(it) => it.flags.minutes,
-            Verb::Eval(it) => it.minutes,
+            Verb::Eval(it) => it.flags.minutes,
+            Verb::Collect(it) => it.flags.minutes,
             Verb::Score(it) => it.minutes,
             Verb::Ask(_) | Verb::Export(_) | Verb::Convert(_) | Verb::Bench(_) | Verb::Doctor(_) => None,
         }
@@ -62,6 +65,7 @@ impl Cli {
             Verb::Train(it) => it.run(stop).await,
             Verb::Sft(it) => it.run(stop).await,
             Verb::Eval(it) => it.run(stop).await,
+            Verb::Collect(it) => it.run(stop).await,
             Verb::Ask(it) => it.run(stop).await,
             Verb::Score(it) => it.run(stop).await,
             Verb::Export(it) => it.run().await,

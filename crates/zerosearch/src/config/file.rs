@@ -70,6 +70,17 @@ sections! {
         heads: usize,
         context: usize,
     }
+    server: ServerFile {
+        urls: Vec<String>,
+        api: String,
+        name: String,
+        tokenizer: String,
+        context: usize,
+        key_env: String,
+        timeout_s: f64,
+        retries: usize,
+        concurrency: usize,
+    }
     questions: QuestionsFile {
         train: Vec<String>,
         exclude: Vec<String>,
@@ -104,6 +115,18 @@ sections! {
         api: String,
         model_name: String,
         key_env: String,
+        timeout_s: f64,
+        retries: usize,
+        concurrency: usize,
+    }
+    bm25: Bm25File {
+        corpus: String,
+        stemming: bool,
+        stop_words: bool,
+    }
+    retrieve: RetrieveFile {
+        urls: Vec<String>,
+        dialect: String,
         timeout_s: f64,
         retries: usize,
         concurrency: usize,
@@ -157,6 +180,8 @@ sections! {
         engine: String,
         count: usize,
         noise: f64,
+        samples: usize,
+        temperature: f64,
     }
     run: RunFile {
         folder: String,

@@ -37,6 +37,10 @@ names! {
         Simulated = "simulated",
         /// A fixed program plays it: useful documents hold a golden answer, noisy ones do not. No model needed.
         Scripted = "scripted",
+        /// The corpus of `[bm25]`, searched in this process.
+        Bm25 = "bm25",
+        /// The servers of `[retrieve]`.
+        Retrieve = "retrieve",
         /// Nobody: the policy answers in one turn from what it knows.
         None = "none",
     }
@@ -62,6 +66,15 @@ names! {
         Free = "free",
         /// Each document is begun for the model and ends with its line: for small models.
         Forced = "forced",
+    }
+    /// How a `/retrieve` server is spoken to.
+    DialectName {
+        /// `{"queries": [query], "topk": k}`
+        SearchR1 = "search-r1",
+        /// `{"query": query, "topk": k}`
+        SkyRl = "skyrl",
+        /// `{"query": query, "top_k": k}`
+        ZeroSearch = "zerosearch",
     }
     /// Which endpoint of an OpenAI-compatible server is used.
     ApiName {
@@ -136,13 +149,19 @@ names! {
 pub struct Plan {
     /// The policy.
     pub model: Model,
+    /// The policy's servers, where `model.path` is `server`.
+    pub server: Server,
     /// What is asked in training.
     pub questions: Questions,
     /// How a conversation goes.
     pub rollout: Rollout,
     /// The model that plays the search engine.
     pub simulator: Simulator,
-    /// How much of what it writes is noise.
+    /// A corpus that is searched in this process.
+    pub bm25: Bm25,
+    /// Search servers.
+    pub retrieve: Retrieve,
+    /// How much of what a simulator writes is noise.
     pub curriculum: Curriculum,
     /// How the policy learns from its conversations.
     pub rl: Rl,
@@ -179,6 +198,29 @@ pub struct Model {
     pub heads: usize,
     /// Context of a random model in tokens.
     pub context: usize,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Server {
+    /// Base addresses of OpenAI-compatible servers with the same model.
+    pub urls: Vec<String>,
+    /// Which of their endpoints is used.
+    pub api: ApiName,
+    /// The model's name on the servers.
+    pub name: String,
+    /// A Hugging Face directory with the model's tokenizer.
+    pub tokenizer: String,
+    /// Tokens that the model reads.
+    pub context: usize,
+    /// The environment variable that holds the servers' key.
+    pub key_env: String,
+    /// Seconds to wait for one reply.
+    pub timeout_s: f64,
+    /// Tries after the first.
+    pub retries: usize,
+    /// Calls in flight at once.
+    pub concurrency: usize,
 }
 
 /// `[questions]`
@@ -256,6 +298,32 @@ pub struct Simulator {
     pub model_name: String,
     /// The environment variable that holds the servers' key.
     pub key_env: String,
+    /// Seconds to wait for one reply.
+    pub timeout_s: f64,
+    /// Tries after the first.
+    pub retries: usize,
+    /// Calls in flight at once.
+    pub concurrency: usize,
+}
+
+/// `[bm25]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bm25 {
+    /// The corpus file; empty where no engine needs one.
+    pub corpus: String,
+    /// English words are cut to their stems.
+    pub stemming: bool,
+    /// The commonest English words are left out.
+    pub stop_words: bool,
+}
+
+/// `[retrieve]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Retrieve {
+    /// Addresses of servers with the same index.
+    pub urls: Vec<String>,
+    /// How they are spoken to.
+    pub dialect: DialectName,
     /// Seconds to wait for one reply.
     pub timeout_s: f64,
     /// Tries after the first.
@@ -367,6 +435,10 @@ pub struct Eval {
     pub count: usize,
     /// Chance of noise.
     pub noise: f64,
+    /// Conversations about each question.
+    pub samples: usize,
+    /// Sampling temperature; 0 for greedy.
+    pub temperature: f64,
 }
 
 /// `[run]`
@@ -378,6 +450,13 @@ pub struct Run {
     pub save_every: usize,
     /// Checkpoints that are kept besides the best.
     pub keep: usize,
+}
+
+impl EngineName {
+    /// Whether its documents are written for a question and a label, so that it needs golden answers.
+    pub fn writes_to_order(self) -> bool {
+        matches!(self, Self::Simulated | Self::Scripted)
+    }
 }
 
 impl Plan {

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use super::check::{at_least, between, named, one_of, positive, some};
 use super::file::{
-    CurriculumFile, EvalFile, ModelFile, OptimizerFile, QuestionsFile, RlFile, RolloutFile, RunFile, SftFile,
-    SimulatorFile,
+    Bm25File, CurriculumFile, EvalFile, ModelFile, OptimizerFile, QuestionsFile, RetrieveFile, RlFile,
+    RolloutFile, RunFile, ServerFile, SftFile, SimulatorFile,
 };
 use super::plan::{
-    AlgorithmName, ApiName, Arithmetic, Baseline, Curriculum, DocumentStyle, EngineName, Eval, KlPlace,
-    KlType, Model, Optimizer, Plan, Questions, Reward, Rl, Rollout, Run, Schedule, Sft, Simulator,
-    SimulatorMode, Spread, Structure,
+    AlgorithmName, ApiName, Arithmetic, Baseline, Bm25, Curriculum, DialectName, DocumentStyle, EngineName,
+    Eval, KlPlace, KlType, Model, Optimizer, Plan, Questions, Retrieve, Reward, Rl, Rollout, Run, Schedule,
+    Server, Sft, Simulator, SimulatorMode, Spread, Structure,
 };
 use super::{Complaint, ConfigFile};
 
@@ -25,6 +25,8 @@ pub enum Purpose {
     Sft,
     /// Asking a finished policy.
     Use,
+    /// Playing questions to learn from: several conversations about each, sampled.
+    Collect,
 }
 
 impl ConfigFile {
@@ -37,12 +39,15 @@ impl ConfigFile {
         let rl = rl(self.rl)?;
         let plan = Plan {
             model: model(self.model)?,
+            server: server(self.server)?,
             questions: questions(self.questions, purpose)?,
             simulator: simulator(self.simulator)?,
+            bm25: bm25(self.bm25),
+            retrieve: retrieve(self.retrieve)?,
             curriculum: curriculum(self.curriculum)?,
             optimizer: optimizer(self.optimizer, purpose, rl.steps)?,
             sft: sft(self.sft, purpose)?,
-            eval: eval(self.eval, rollout.engine)?,
+            eval: eval(self.eval, purpose, rollout.engine)?,
             run: run(self.run)?,
             rollout,
             rl,
@@ -76,6 +81,20 @@ fn model(file: ModelFile) -> Resolved<Model> {
         width,
         heads,
         context: between("model.context", file.context.unwrap_or(1024), 16, 1 << 20)?,
+    })
+}
+
+fn server(file: ServerFile) -> Resolved<Server> {
+    Ok(Server {
+        urls: file.urls.unwrap_or_default(),
+        api: name("server.api", file.api, ApiName::Completions, ApiName::NAMES)?,
+        name: file.name.unwrap_or_default(),
+        tokenizer: file.tokenizer.unwrap_or_default(),
+        context: between("server.context", file.context.unwrap_or(8192), 32, 1 << 20)?,
+        key_env: file.key_env.unwrap_or_default(),
+        timeout_s: positive("server.timeout_s", file.timeout_s.unwrap_or(120.0))?,
+        retries: between("server.retries", file.retries.unwrap_or(4), 0, 20)?,
+        concurrency: some("server.concurrency", file.concurrency.unwrap_or(64))?,
     })
 }
 
@@ -178,6 +197,24 @@ fn simulator(file: SimulatorFile) -> Resolved<Simulator> {
     })
 }
 
+fn bm25(file: Bm25File) -> Bm25 {
+    Bm25 {
+        corpus: file.corpus.unwrap_or_default(),
+        stemming: file.stemming.unwrap_or(true),
+        stop_words: file.stop_words.unwrap_or(true),
+    }
+}
+
+fn retrieve(file: RetrieveFile) -> Resolved<Retrieve> {
+    Ok(Retrieve {
+        urls: file.urls.unwrap_or_default(),
+        dialect: name("retrieve.dialect", file.dialect, DialectName::SearchR1, DialectName::NAMES)?,
+        timeout_s: positive("retrieve.timeout_s", file.timeout_s.unwrap_or(30.0))?,
+        retries: between("retrieve.retries", file.retries.unwrap_or(4), 0, 20)?,
+        concurrency: some("retrieve.concurrency", file.concurrency.unwrap_or(64))?,
+    })
+}
+
 fn curriculum(file: CurriculumFile) -> Resolved<Curriculum> {
     Ok(Curriculum {
         noise_start: between("curriculum.noise_start", file.noise_start.unwrap_or(0.0), 0.0, 1.0)?,
@@ -219,7 +256,7 @@ fn algorithm(written: Option<String>) -> Resolved<AlgorithmName> {
 fn optimizer(file: OptimizerFile, purpose: Purpose, steps: usize) -> Resolved<Optimizer> {
     let (usual_rate, usual_schedule) = match purpose {
         Purpose::Sft => (2e-5, Schedule::Cosine),
-        Purpose::Train | Purpose::Use => (1e-6, Schedule::Constant),
+        Purpose::Train | Purpose::Use | Purpose::Collect => (1e-6, Schedule::Constant),
     };
     Ok(Optimizer {
         learning_rate: positive("optimizer.learning_rate", file.learning_rate.unwrap_or(usual_rate))?,
@@ -251,11 +288,23 @@ fn sft(file: SftFile, purpose: Purpose) -> Resolved<Sft> {
     })
 }
 
-fn eval(file: EvalFile, training_engine: EngineName) -> Resolved<Eval> {
+fn eval(file: EvalFile, purpose: Purpose, training_engine: EngineName) -> Resolved<Eval> {
     let questions = file.questions.unwrap_or_default();
     let every = file.every.unwrap_or(0);
     if every > 0 && questions.is_empty() {
         return Err(Complaint::new("eval.every", every, "there are no eval.questions to ask"));
+    }
+    let (samples, temperature) = match purpose {
+        Purpose::Collect => (4, 1.0),
+        Purpose::Train | Purpose::Sft | Purpose::Use => (1, 0.0),
+    };
+    let samples = some("eval.samples", file.samples.unwrap_or(samples))?;
+    let temperature = at_least("eval.temperature", file.temperature.unwrap_or(temperature), 0.0)?;
+    if samples > 1 && temperature == 0.0 {
+        let same = "greedy conversations about one question are all the same";
+        return Err(
+            Complaint::new("eval.samples", samples, same).hint("give eval.temperature, for example 1.0")
+        );
     }
     Ok(Eval {
         every,
@@ -263,6 +312,8 @@ fn eval(file: EvalFile, training_engine: EngineName) -> Resolved<Eval> {
         engine: name("eval.engine", file.engine, training_engine, EngineName::NAMES)?,
         count: file.count.unwrap_or(0),
         noise: between("eval.noise", file.noise.unwrap_or(0.0), 0.0, 1.0)?,
+        samples,
+        temperature,
     })
 }
 
@@ -300,10 +351,31 @@ fn agree_on_algorithm(rl: &Rl) -> Resolved<()> {
     Ok(())
 }
 
+/// An engine that has nothing to search, and a policy on a server that cannot be spoken to.
+fn agree_on_engines(plan: &Plan) -> Resolved<()> {
+    let asked = |engine| [plan.rollout.engine, plan.eval.engine].contains(&engine);
+    if asked(EngineName::Bm25) && plan.bm25.corpus.is_empty() {
+        return Err(Complaint::without_value("bm25.corpus", "the engine bm25 has no corpus to search")
+            .hint("give it a JSONL file with `id`, `title` and `text`, or `id` and `contents`"));
+    }
+    if asked(EngineName::Retrieve) && plan.retrieve.urls.is_empty() {
+        return Err(Complaint::without_value("retrieve.urls", "the engine retrieve has no server to ask")
+            .hint("give it a list of addresses, such as [\"http://localhost:8000/retrieve\"]"));
+    }
+    let tokenized = plan.server.api == ApiName::Chat || !plan.server.tokenizer.is_empty();
+    if plan.model.path == "server" && !tokenized {
+        let what = "servers are asked in tokens over /v1/completions, and no tokenizer is named";
+        return Err(Complaint::without_value("server.tokenizer", what)
+            .hint("name a Hugging Face directory with the model's tokenizer, or use server.api = \"chat\""));
+    }
+    Ok(())
+}
+
 /// What several keys say together.
 fn agree(plan: &Plan) -> Resolved<()> {
     let rl = &plan.rl;
     agree_on_algorithm(rl)?;
+    agree_on_engines(plan)?;
     if rl.kl_coef > 0.0 && rl.kl_type == KlType::K1 && rl.kl_in == KlPlace::Loss {
         return Err(Complaint::new(
             "rl.kl_type",
@@ -415,6 +487,9 @@ mod tests {
         assert!(told("[rl]\nbaseline = \"batch_mean\"").contains("grpo always compares with the mean"));
         assert!(told("[rl]\nalgorithm = \"reinforce\"\nstd = \"none\"").contains("never divides"));
         assert!(told("[eval]\nevery = 5").contains("eval.questions"));
+        assert!(told("[eval]\nsamples = 2").contains("eval.samples = 2: greedy conversations"));
+        assert!(told("[rollout]\nengine = \"bm25\"").contains("bm25.corpus: the engine bm25"));
+        assert!(told("[eval]\nengine = \"retrieve\"").contains("retrieve.urls: the engine retrieve"));
         assert!(told("[rl]\ngroup_size = 1").contains("nothing to be compared with"));
         let nothing = ConfigFile::default().resolve(Purpose::Train).unwrap_err();
         assert!(
@@ -428,5 +503,9 @@ mod tests {
         let sft = file("[model]\npath=\"m\"\n[sft]\nfiles=[\"a\"]").resolve(Purpose::Sft).unwrap();
         assert_eq!((sft.optimizer.learning_rate, sft.optimizer.schedule), (2e-5, Schedule::Cosine));
         assert_eq!(plan("").unwrap().optimizer.learning_rate, 1e-6);
+        let played = |purpose| file("[model]\npath=\"m\"").resolve(purpose).unwrap().eval;
+        let (collected, measured) = (played(Purpose::Collect), played(Purpose::Use));
+        assert_eq!((collected.samples, collected.temperature), (4, 1.0));
+        assert_eq!((measured.samples, measured.temperature), (1, 0.0));
     }
 }

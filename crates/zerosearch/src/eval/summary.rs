@@ -1,10 +1,11 @@
-//! A summary: what an evaluation found, none dropped, with an interval on every number.
+//! A summary: what conversations showed, none dropped, with an interval on every score.
 
 use std::collections::BTreeMap;
 
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use zerosearch_learner::seed::Seed;
+use zerosearch_search::Golds;
 
 use crate::rollout::{Action, Ending, Group, Scores, Trajectory};
 use crate::run::VERSION;
@@ -19,15 +20,19 @@ pub struct Summary {
     pub version: u32,
     /// Questions asked.
     pub questions: usize,
-    /// Questions answered, rightly or wrongly.
+    /// Conversations about them.
+    pub conversations: usize,
+    /// Conversations that ended in an answer, right or wrong.
     pub answered: usize,
     /// Conversations that something of ours broke.
     pub broken: usize,
     /// Rows of the question files without a question or an answer, left out before anything was asked.
     #[serde(default)]
     pub unusable: usize,
-    /// Mean number of searches.
+    /// Mean number of searches in a conversation.
     pub searches_per_question: f64,
+    /// What the engine found.
+    pub searches: Searches,
     /// Mean reward: what decides which checkpoint is the best.
     pub reward: f64,
     /// Over all questions.
@@ -36,6 +41,20 @@ pub struct Summary {
     pub mean: Means,
     /// For each data set.
     pub sources: BTreeMap<String, Intervals>,
+}
+
+/// What an engine found in all conversations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Searches {
+    /// Searches that were followed by documents.
+    pub with_documents: usize,
+    /// Mean number of documents of such a search.
+    pub documents_per_search: f64,
+    /// The share of such searches with a golden answer in a document, over the questions whose answers can be looked
+    /// for; null without any.
+    pub gold_share: Option<f64>,
+    /// Questions that were searched for without a golden answer in any document.
+    pub questions_without_gold: usize,
 }
 
 /// The three scores of one set of questions.
@@ -51,7 +70,8 @@ pub struct Intervals {
     pub f1: Interval,
 }
 
-/// A mean and its 95 % interval: percentiles of the means of 2,000 seeded resamples of the questions.
+/// A mean over all conversations and its 95 % interval: percentiles of the means of 2,000 seeded resamples of the
+/// questions, each with all its conversations.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// The mean.
@@ -73,29 +93,31 @@ pub struct Means {
     pub f1: f64,
 }
 
-/// What `groups` show. The same groups and seed give the same numbers.
+/// What `groups` show, each with as many conversations as the others. The same groups and seed give the same numbers.
 pub fn summarize(groups: &[Group], seed: Seed) -> Summary {
     let rows: Vec<&Trajectory> = groups.iter().flat_map(|group| &group.trajectories).collect();
-    let mut by_source: BTreeMap<&str, Vec<&Trajectory>> = BTreeMap::new();
-    for row in &rows {
-        by_source.entry(&row.question.source).or_default().push(row);
+    let mut by_source: BTreeMap<&str, Vec<&Group>> = BTreeMap::new();
+    for group in groups {
+        by_source.entry(&group.question.source).or_default().push(group);
     }
     let sources: BTreeMap<String, Intervals> = by_source
         .into_iter()
-        .map(|(source, rows)| (source.to_owned(), intervals(&rows, seed.purpose(source))))
+        .map(|(source, groups)| (source.to_owned(), intervals(&groups, seed.purpose(source))))
         .collect();
-    let searches =
+    let asked =
         rows.iter().flat_map(|row| &row.turns).filter(|turn| matches!(turn.action, Action::Search(_)));
     let plain = |score: fn(&Intervals) -> f64| mean(&sources.values().map(score).collect::<Vec<_>>());
     Summary {
         version: VERSION,
-        questions: rows.len(),
+        questions: groups.len(),
+        conversations: rows.len(),
         answered: rows.iter().filter(|row| matches!(row.ending, Ending::Answered(_))).count(),
         broken: rows.iter().filter(|row| matches!(row.ending, Ending::Broken(_))).count(),
         unusable: 0,
-        searches_per_question: searches.count() as f64 / rows.len().max(1) as f64,
+        searches_per_question: asked.count() as f64 / rows.len().max(1) as f64,
+        searches: searches(groups),
         reward: mean(&rows.iter().map(|row| f64::from(row.reward)).collect::<Vec<_>>()),
-        all: intervals(&rows, seed.purpose("all questions")),
+        all: intervals(&groups.iter().collect::<Vec<_>>(), seed.purpose("all questions")),
         mean: Means {
             em: plain(|it| it.em.mean),
             sub_em: plain(|it| it.sub_em.mean),
@@ -105,13 +127,41 @@ pub fn summarize(groups: &[Group], seed: Seed) -> Summary {
     }
 }
 
-fn intervals(rows: &[&Trajectory], seed: Seed) -> Intervals {
+fn searches(groups: &[Group]) -> Searches {
+    let mut found = Searches::default();
+    let (mut documents, mut judged, mut hits) = (0, 0, 0);
+    for group in groups {
+        let golds = Golds::new(group.question.golden_answers.iter().map(String::as_str));
+        let turns = group.trajectories.iter().flat_map(|row| &row.turns);
+        let (mut own, mut own_hits) = (0, 0);
+        for turn in turns.filter(|turn| !turn.documents.is_empty()) {
+            own += 1;
+            documents += turn.documents.len();
+            let holds = turn.documents.iter().any(|it| golds.in_text(&format!("{} {}", it.title, it.text)));
+            own_hits += usize::from(holds);
+        }
+        found.with_documents += own;
+        if !golds.is_empty() {
+            (judged, hits) = (judged + own, hits + own_hits);
+            found.questions_without_gold += usize::from(own > 0 && own_hits == 0);
+        }
+    }
+    found.documents_per_search = documents as f64 / found.with_documents.max(1) as f64;
+    found.gold_share = (judged > 0).then(|| hits as f64 / judged as f64);
+    found
+}
+
+fn intervals(groups: &[&Group], seed: Seed) -> Intervals {
     let interval = |name: &str, score: fn(&Scores) -> f32| {
-        let values: Vec<f64> = rows.iter().map(|row| f64::from(score(&row.scores))).collect();
+        let of_group = |group: &&Group| {
+            let rows = group.trajectories.iter().map(|row| f64::from(score(&row.scores)));
+            mean(&rows.collect::<Vec<_>>())
+        };
+        let values: Vec<f64> = groups.iter().map(of_group).collect();
         bootstrap(&values, seed.purpose(name))
     };
     Intervals {
-        questions: rows.len(),
+        questions: groups.len(),
         em: interval("em", |scores| scores.em),
         sub_em: interval("sub_em", |scores| scores.sub_em),
         f1: interval("f1", |scores| scores.f1),
@@ -141,7 +191,7 @@ impl Summary {
     /// Whether no larger share than `max_broken_share` of the conversations is broken: a worse evaluation measures our
     /// outages, not the policy.
     pub fn is_sound(&self, max_broken_share: f64) -> bool {
-        self.broken as f64 <= max_broken_share * self.questions as f64
+        self.broken as f64 <= max_broken_share * self.conversations as f64
     }
 
     /// The summary in one line.
@@ -153,7 +203,7 @@ impl Summary {
             self.all.f1.mean,
             self.searches_per_question,
             self.answered,
-            self.questions,
+            self.conversations,
             self.broken
         )
     }
@@ -168,13 +218,32 @@ impl Summary {
         }
         table.push_str(&format!(
             "searches per question {:.2}, answered {} of {}, broken {}\n",
-            self.searches_per_question, self.answered, self.questions, self.broken
+            self.searches_per_question, self.answered, self.conversations, self.broken
         ));
+        if self.searches.with_documents > 0 {
+            table.push_str(&self.searches.line());
+        }
         if self.unusable > 0 {
             table
                 .push_str(&format!("{} rows without a question or an answer were left out\n", self.unusable));
         }
         table
+    }
+}
+
+impl Searches {
+    fn line(&self) -> String {
+        let gold = match self.gold_share {
+            Some(share) => format!(
+                "a golden answer in {share:.3} of them, in none for {} questions",
+                self.questions_without_gold
+            ),
+            None => "no golden answer that could be looked for".into(),
+        };
+        format!(
+            "searches with documents {}, {:.1} documents each; {gold}\n",
+            self.with_documents, self.documents_per_search
+        )
     }
 }
 
@@ -187,6 +256,8 @@ impl Interval {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use zerosearch_search::{Document, Provenance};
 
     use super::*;
     use crate::qa::Question;
@@ -226,6 +297,35 @@ mod tests {
         assert_eq!((summary.all.f1.mean, summary.mean.f1, summary.searches_per_question), (0.5, 0.375, 1.0));
         assert_eq!(summary.sources["hotpotqa"].f1, Interval { mean: 0.0, low: 0.0, high: 0.0 });
         assert_eq!(summary, summarize(&groups, Seed::run(1)));
+    }
+
+    /// By hand: scores 1 and 0 of two conversations are 0.5 of one question; both searches have documents, one of them
+    /// with the answer. The question "yes" cannot be looked for.
+    #[test]
+    fn several_conversations_are_one_question_and_documents_are_looked_through() {
+        let found = |source: &str, f1: f32, text: &str| {
+            let mut group = group(source, Ending::Answered("me".into()), f1);
+            let document =
+                Document { title: "On".into(), text: text.into(), provenance: Provenance::default() };
+            group.trajectories[0].turns[0].documents = vec![document];
+            group
+        };
+        let mut nq = found("nq", 1.0, "it was me");
+        nq.trajectories.extend(found("nq", 0.0, "nobody").trajectories);
+        let mut verdict = found("other", 1.0, "yes");
+        verdict.question =
+            Arc::new(Question { golden_answers: vec!["yes".into()], ..(*verdict.question).clone() });
+        let lost = found("lost", 0.0, "nobody");
+        let summary = summarize(&[nq, verdict, lost], Seed::run(1));
+        assert_eq!((summary.questions, summary.conversations, summary.answered), (3, 4, 4));
+        assert_eq!((summary.sources["nq"].f1.mean, summary.all.f1.mean), (0.5, 0.5));
+        let expected = Searches {
+            with_documents: 4,
+            documents_per_search: 1.0,
+            gold_share: Some(1.0 / 3.0),
+            questions_without_gold: 1,
+        };
+        assert_eq!(summary.searches, expected);
     }
 
     /// For 400 coin flips with 200 heads the normal interval is 0.5 +- 1.96 * sqrt(0.25 / 400) = [0.451, 0.549].

@@ -115,6 +115,10 @@ impl SearchEngine for Engine {
     fn name(&self) -> &str {
         "fake"
     }
+
+    fn writes_to_order(&self) -> bool {
+        true
+    }
 }
 
 pub(crate) fn document(title: &str, text: &str) -> Document {

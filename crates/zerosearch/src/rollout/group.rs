@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream;
-use zerosearch_learner::seed::Seed;
 
 use super::{Group, Rollout, Trajectory, play};
 use crate::qa::Question;
@@ -20,10 +19,14 @@ pub struct Crowd {
 }
 
 /// One conversation to be had.
-struct Seat {
-    question: Arc<Question>,
-    member: usize,
-    seed: Seed,
+#[derive(Clone, Debug)]
+pub struct Seat {
+    /// What is asked.
+    pub question: Arc<Question>,
+    /// Which of the conversations about it this is, from 0.
+    pub member: usize,
+    /// How often the question was asked before.
+    nth: u64,
 }
 
 /// Plays every question `group_size` times. Groups come back in the order of `questions`, trajectories in that of
@@ -36,16 +39,8 @@ pub async fn play_all(
     watch: &(dyn Fn(&Trajectory) + Sync),
 ) -> Vec<Group> {
     let group_size = crowd.group_size.max(1);
-    let conversations =
-        seats(rollout, questions, group_size).into_iter().enumerate().map(|(at, seat)| async move {
-            let trajectory = play(rollout, seat.question, seat.member, seat.seed).await;
-            watch(&trajectory);
-            (at, trajectory)
-        });
-    let mut finished: Vec<(usize, Trajectory)> =
-        stream::iter(conversations).buffer_unordered(crowd.concurrency.max(1)).collect().await;
-    finished.sort_by_key(|(at, _)| *at);
-    let mut trajectories = finished.into_iter().map(|(_, trajectory)| trajectory);
+    let finished = play_seats(rollout, seats(questions, group_size), crowd.concurrency, watch).await;
+    let mut trajectories = finished.into_iter();
     let group = |question: &Arc<Question>| Group {
         question: Arc::clone(question),
         trajectories: trajectories.by_ref().take(group_size).collect(),
@@ -53,17 +48,34 @@ pub async fn play_all(
     questions.iter().map(group).collect()
 }
 
-/// All conversations in order. A question that is asked again gets other seeds than the first time.
-fn seats(rollout: &Rollout, questions: &[Arc<Question>], group_size: usize) -> Vec<Seat> {
+/// Plays every one of `seats`, `concurrency` at once; trajectories come back in their order. Otherwise as [`play_all`].
+pub async fn play_seats(
+    rollout: &Rollout,
+    seats: Vec<Seat>,
+    concurrency: usize,
+    watch: &(dyn Fn(&Trajectory) + Sync),
+) -> Vec<Trajectory> {
+    let conversations = seats.into_iter().enumerate().map(|(at, seat)| async move {
+        let seed = rollout.seed_of(&seat.question, seat.nth, seat.member);
+        let trajectory = play(rollout, seat.question, seat.member, seed).await;
+        watch(&trajectory);
+        (at, trajectory)
+    });
+    let mut finished: Vec<(usize, Trajectory)> =
+        stream::iter(conversations).buffer_unordered(concurrency.max(1)).collect().await;
+    finished.sort_by_key(|(at, _)| *at);
+    finished.into_iter().map(|(_, trajectory)| trajectory).collect()
+}
+
+/// The conversations about `questions`, `group_size` about each. A question that is asked again gets other seeds than
+/// the first time.
+pub fn seats(questions: &[Arc<Question>], group_size: usize) -> Vec<Seat> {
     let mut asked: HashMap<&str, u64> = HashMap::new();
     let mut seats = Vec::with_capacity(questions.len() * group_size);
     for question in questions {
         let times = asked.entry(&question.id).or_default();
-        seats.extend((0..group_size).map(|member| Seat {
-            question: Arc::clone(question),
-            member,
-            seed: rollout.seed_of(question, *times, member),
-        }));
+        let nth = *times;
+        seats.extend((0..group_size).map(|member| Seat { question: Arc::clone(question), member, nth }));
         *times += 1;
     }
     seats

@@ -17,7 +17,7 @@ mod stats;
 mod trajectory;
 mod transcript;
 
-pub use group::{Crowd, play_all};
+pub use group::{Crowd, Seat, play_all, play_seats, seats};
 pub use information::{
     DocumentStyle, INFORMATION_CLOSER, INFORMATION_OPENER, information_tokens, segment_tokens,
 };

@@ -128,7 +128,7 @@ impl Conversation<'_> {
         if self.room() < rollout.frame() + rollout.smallest_turn() {
             return Ok(false);
         }
-        let query = self.query(&query, seed);
+        let query = self.query(&query, seed, engine.writes_to_order());
         (self.listener)(Moment::Searching(&query.text));
         let found = engine.search(&query).await;
         let found = found.map_err(|source| Fault::Search { engine: engine.name().to_owned(), source })?;
@@ -142,18 +142,20 @@ impl Conversation<'_> {
         Ok(self.show(Author::Search, block))
     }
 
-    /// What the engine is asked, and told about the question behind it.
-    fn query(&self, words: &str, seed: Seed) -> Query {
+    /// What the engine is asked; one that writes `to_order` is told what, and the question behind it.
+    fn query(&self, words: &str, seed: Seed, to_order: bool) -> Query {
         let Rollout { rules, curriculum, step, .. } = self.rollout;
+        let labels = || curriculum.labels(*step, rules.documents, seed.purpose("labels"));
+        let context = || QuestionContext {
+            question: self.question.text.clone(),
+            golden_answers: self.question.golden_answers.clone(),
+        };
         Query {
             text: clean(words),
             k: rules.documents,
-            labels: Some(curriculum.labels(*step, rules.documents, seed.purpose("labels"))),
+            labels: to_order.then(labels),
             seed: seed.purpose("search").number(),
-            context: Some(QuestionContext {
-                question: self.question.text.clone(),
-                golden_answers: self.question.golden_answers.clone(),
-            }),
+            context: to_order.then(context),
         }
     }
 

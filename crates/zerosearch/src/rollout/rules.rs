@@ -41,9 +41,6 @@ pub struct Sampling {
 }
 
 impl Sampling {
-    /// The likeliest token, always: what evaluation uses unless told otherwise.
-    pub const GREEDY: Self = Self { temperature: 0.0, top_p: 1.0, top_k: 0 };
-
     /// The whole distribution at temperature 1: what training uses unless told otherwise.
     pub const WHOLE: Self = Self { temperature: 1.0, top_p: 1.0, top_k: 0 };
 }

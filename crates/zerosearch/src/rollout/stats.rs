@@ -2,7 +2,7 @@
 
 use zerosearch_search::{Label, Labels};
 
-use super::{Action, Author, Ending, Group, Trajectory};
+use super::{Action, Author, Ending, Group, Trajectory, Turn};
 
 /// The statistics of `groups`, always the same names in the same order, 0 where there is nothing to take a mean of.
 /// Broken trajectories are counted (`endings/broken`, `env/broken_ratio`) and otherwise left out.
@@ -117,9 +117,15 @@ fn hit_a_limit(trajectory: &Trajectory, max_response_tokens: usize) -> bool {
         || responses.any(|piece| piece.tokens.len() >= max_response_tokens)
 }
 
-/// Search calls that an engine answered: one that ended the row has no labels.
+/// Search calls that an engine answered: there are labels or documents, or the conversation went on after it.
 fn searches(trajectory: &Trajectory) -> f64 {
-    trajectory.turns.iter().filter(|turn| turn.labels.is_some()).count() as f64
+    let turns = &trajectory.turns;
+    let answered = |(at, turn): &(usize, &Turn)| {
+        let went_on = *at + 1 < turns.len();
+        matches!(turn.action, Action::Search(_))
+            && (turn.labels.is_some() || !turn.documents.is_empty() || went_on)
+    };
+    turns.iter().enumerate().filter(answered).count() as f64
 }
 
 /// How many labels were noisy, and how many there were. A label for a whole call counts once.
@@ -151,7 +157,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::fakes::question;
-    use super::super::{Scores, Transcript, Turn};
+    use super::super::{Scores, Transcript};
     use super::*;
 
     fn trajectory(reward: f32, ending: Ending, policy_tokens: usize, turns: Vec<Turn>) -> Trajectory {

@@ -1,4 +1,4 @@
-//! A journal: what remote simulators replied, so that a step that is played again is given the same replies.
+//! A journal: what servers replied, so that a step that is played again is given the same replies.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,10 @@ use zerosearch_search::{Boxed, SearchError, WriteRequest, Writer, Written};
 use super::directory::numbered;
 use super::durable::append_line;
 use super::read::lines;
+
+mod engine;
+
+pub use engine::EngineJournal;
 
 /// One line of `replies/*.jsonl`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -165,10 +169,7 @@ impl Writer for Journal {
                 tries: written.tries,
                 latency_s: written.latency.as_secs_f64(),
             };
-            let failed = |error| {
-                SearchError::Writer(format!("its reply could not be kept in the run folder: {error}"))
-            };
-            self.replies.keep(reply).map_err(failed)?.outcome()
+            self.replies.keep(reply).map_err(not_kept)?.outcome()
         })
     }
 
@@ -179,6 +180,10 @@ impl Writer for Journal {
     fn can_continue(&self) -> bool {
         self.writer.can_continue()
     }
+}
+
+fn not_kept(error: std::io::Error) -> SearchError {
+    SearchError::Writer(format!("its reply could not be kept in the run folder: {error}"))
 }
 
 impl Reply {

@@ -1,4 +1,4 @@
-//! A lock: two processes never write one run.
+//! A lock: two processes never write one folder.
 
 use std::fs::{File, TryLockError};
 
@@ -7,15 +7,15 @@ use anyhow::{Context, Result};
 use super::Directory;
 use crate::problem::problem;
 
-/// Holds a run's folder for this process; let go when dropped, also by a crash.
+/// Holds a folder for this process; let go when dropped, also by a crash.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub(crate) struct Lock {
     _file: File,
 }
 
 impl Lock {
     /// Takes the folder, or says that another process has it.
-    pub(super) fn take(directory: &Directory) -> Result<Self> {
+    pub(crate) fn take(directory: &Directory) -> Result<Self> {
         let path = directory.lock();
         let file = File::options()
             .create(true)
@@ -26,8 +26,8 @@ impl Lock {
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => {
-                Err(problem(format!("another process is writing the run in {}", directory.root().display()))
-                    .hint("wait for it to end, or stop it with Ctrl-C: it saves before it goes")
+                Err(problem(format!("another process is writing in {}", directory.root().display()))
+                    .hint("wait for it to end, or stop it with Ctrl-C: nothing is lost")
                     .into())
             }
             Err(TryLockError::Error(error)) => {

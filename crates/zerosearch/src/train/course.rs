@@ -61,8 +61,8 @@ impl Course {
         let start = if plays || recipe.kl.needs_reference() { Some(learner.snapshot().await?) } else { None };
         let stock = start.clone().map(|policy| Stock { policy, text: Arc::clone(&text) });
         let reference = start.filter(|_| recipe.kl.needs_reference());
-        let replies = (!plan.simulator.urls.is_empty())
-            .then(|| Arc::new(Replies::in_folder(run.directory().replies())));
+        let asks_servers = !plan.simulator.urls.is_empty() || asked.contains(&config::EngineName::Retrieve);
+        let replies = asks_servers.then(|| Arc::new(Replies::in_folder(run.directory().replies())));
         run.bring_up(&*learner).await?;
 
         let mut engines = Engines::new(&plan, pool, stock, replies.clone());

@@ -6,9 +6,9 @@ use anyhow::Result;
 use zerosearch_learner::Policy;
 
 use super::{Course, Stage};
-use crate::eval::{Summary, evaluate, summarize};
+use crate::eval::{Summary, summarize};
 use crate::qa::Question;
-use crate::rollout::Group;
+use crate::rollout::{Group, play_all};
 use crate::run::{Row, Run, replace};
 use crate::stop::{Reason, Stop};
 
@@ -53,7 +53,7 @@ impl Course {
             let share = self.plan.rl.max_broken_share;
             self.progress.say(&format!(
                 "this evaluation gives no score: {} of {} conversations are broken, more than rl.max_broken_share = {share} allows",
-                summary.broken, summary.questions
+                summary.broken, summary.conversations
             ));
         }
         put(&summary, sound, row);
@@ -63,13 +63,13 @@ impl Course {
     async fn examine(&self, evaluations: &Evaluations, policy: Arc<dyn Policy>, step: u64) -> Vec<Group> {
         let stage = &evaluations.stage;
         let rollout = stage.rollout(policy, step, self.seed.purpose("eval"));
-        let all = evaluations.questions.len();
+        let all = evaluations.questions.len() * stage.crowd.group_size;
         let finished = std::sync::atomic::AtomicUsize::new(0);
         let watch = |_: &_| {
             let done = finished.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
             self.progress.part("evaluation", done, all);
         };
-        let groups = evaluate(&rollout, &evaluations.questions, stage.crowd.concurrency, &watch).await;
+        let groups = play_all(&rollout, &evaluations.questions, stage.crowd, &watch).await;
         self.reward.give(groups, &stage.text)
     }
 }

@@ -120,11 +120,11 @@ pub fn hashes(plan: &Plan, models: BTreeMap<String, String>) -> Result<Hashes> {
 }
 
 /// The hashes of what `plan` names for an evaluation; what it names for training is not opened.
-pub fn exam_hashes(plan: &Plan, models: BTreeMap<String, String>) -> Result<Hashes> {
+pub fn collection_hashes(plan: &Plan, models: BTreeMap<String, String>) -> Result<Hashes> {
     hashes_of(plan, plan.eval.questions.iter(), [plan.eval.engine; 2], models)
 }
 
-/// `engines`: the one whose prompt is used, and another that may be simulated.
+/// `engines`: the one whose prompt is used, and another that may be asked too.
 fn hashes_of<'a>(
     plan: &Plan,
     named: impl Iterator<Item = &'a String>,
@@ -134,6 +134,9 @@ fn hashes_of<'a>(
     let mut files = BTreeMap::new();
     for written in named {
         files.insert(written.clone(), sha256_of(&path_of(written))?);
+    }
+    if engines.contains(&EngineName::Bm25) {
+        files.insert(plan.bm25.corpus.clone(), sha256_of(Path::new(&plan.bm25.corpus))?);
     }
     let mut templates = BTreeMap::from([
         ("prompt".to_owned(), prompt(plan, engines[0])?.hash()),

@@ -52,13 +52,15 @@ impl Stage {
         })
     }
 
-    /// The stage of evaluation: greedy, one conversation for each question, the same noise for all.
+    /// The stage of evaluation: the same noise for all; greedy and one conversation for each question, unless the
+    /// plan says otherwise.
     pub fn for_evaluation(plan: &Plan, text: Arc<Text>, desk: Desk) -> Result<Self> {
+        let sampling = Sampling { temperature: plan.eval.temperature as f32, ..Sampling::WHOLE };
         Ok(Self {
             prompt: Arc::new(prompt(plan, plan.eval.engine)?),
-            rules: Arc::new(rules(plan, Sampling::GREEDY)?),
+            rules: Arc::new(rules(plan, sampling)?),
             curriculum: Arc::new(Curriculum::constant(plan.eval.noise)?),
-            crowd: Crowd { group_size: 1, concurrency: plan.rollout.concurrency },
+            crowd: Crowd { group_size: plan.eval.samples, concurrency: plan.rollout.concurrency },
             text,
             desk,
         })

@@ -4,6 +4,7 @@
 mod bad_input;
 mod bench;
 mod cli;
+mod collect;
 mod configs;
 mod house;
 mod learns;

@@ -1,0 +1,99 @@
+//! What `eval` and `collect` share: which questions are played how, and the playing itself.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use zerosearch::config::{Purpose, Setting};
+use zerosearch::eval::{Collection, Summary, with_player};
+use zerosearch::learners::{self, Pool};
+use zerosearch::stop::{Reason, Stop};
+
+use super::flags::{EngineFlags, PlanFlags, config, minutes, texts};
+use super::place::in_recipe;
+use super::screen::say;
+
+/// Questions, an engine, and where the conversations go.
+#[derive(Args, Debug)]
+pub(super) struct CollectionFlags {
+    /// A config file for the rollout and the engines
+    #[arg(long, value_name = "RECIPE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    plan: PlanFlags,
+    /// A question file, `[NAME=]FILE[@SPLIT]`; may be repeated (sets eval.questions)
+    #[arg(long, value_name = "FILE")]
+    questions: Vec<String>,
+    #[command(flatten)]
+    engine: EngineFlags,
+    /// Ask only so many of the questions, drawn by the seed (sets eval.count)
+    #[arg(long, value_name = "N")]
+    count: Option<u32>,
+    /// Conversations about each question (sets eval.samples)
+    #[arg(long, value_name = "N")]
+    samples: Option<u32>,
+    /// Sampling temperature, 0 for greedy (sets eval.temperature)
+    #[arg(long, value_name = "T")]
+    temperature: Option<f64>,
+    /// Chance of noise in a simulated engine's documents (sets eval.noise)
+    #[arg(long, value_name = "P")]
+    noise: Option<f64>,
+    /// Folder of the results
+    #[arg(long, value_name = "FOLDER")]
+    out: PathBuf,
+    /// Stop after so many minutes; the same command goes on
+    #[arg(long, value_name = "MINUTES", value_parser = minutes)]
+    pub(super) minutes: Option<f64>,
+    /// Print the resolved plan and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl CollectionFlags {
+    /// Plays what the flags say for `purpose`; `tell` shows what came of it. Says why it was left before its end.
+    pub(super) async fn run(
+        self,
+        purpose: Purpose,
+        stop: &Stop,
+        tell: impl FnOnce(&Summary),
+    ) -> Result<Option<Reason>> {
+        let plan = config(self.config.as_ref(), &self.settings())?.resolve(purpose);
+        let plan = with_player(plan.map_err(|complaint| in_recipe(self.config.as_deref(), complaint))?)?;
+        if self.dry_run {
+            say(plan.to_toml()?.trim_end());
+            return Ok(None);
+        }
+        let pool = Pool::new(&plan.model);
+        let voice = learners::open_player(&plan, &pool).await?;
+        let mut collection = Collection::open(plan, purpose, voice, &pool, &self.out).await?;
+        match stop.or(collection.play()).await {
+            Ok(played) => played?,
+            Err(reason) => {
+                let folder = self.out.display();
+                say(&format!(
+                    "{reason}: what was played lies in {folder}\nhint: the same command goes on from there"
+                ));
+                return Ok(Some(reason));
+            }
+        }
+        let summary = collection.finish()?;
+        say(summary.table().trim_end());
+        tell(&summary);
+        collection.refuse_broken(&summary)?;
+        Ok(None)
+    }
+
+    fn settings(&self) -> Vec<Setting> {
+        let mut settings = Vec::new();
+        if !self.questions.is_empty() {
+            settings.push(Setting::of("eval", "questions", texts(&self.questions)));
+        }
+        settings.extend(self.engine.all());
+        settings.extend(self.count.map(|count| Setting::of("eval", "count", count)));
+        settings.extend(self.samples.map(|samples| Setting::of("eval", "samples", samples)));
+        settings.extend(self.temperature.map(|it| Setting::of("eval", "temperature", it)));
+        settings.extend(self.noise.map(|noise| Setting::of("eval", "noise", noise)));
+        settings.extend(self.plan.all());
+        settings
+    }
+}
