@@ -15,6 +15,9 @@ pub const SIZES: [[usize; 3]; 4] =
 
 /// A round repeats a product for about so many seconds, so that short ones can be timed.
 const ROUND: f64 = 0.03;
+/// Before it is timed, every product is repeated for about so many seconds: until its memory is mapped, the threads are
+/// awake and the cores have come to the clock that they keep.
+const WARM_UP: f64 = 0.5;
 
 /// What one product reaches.
 #[derive(Debug, Serialize)]
@@ -56,7 +59,10 @@ fn figures(
             (0..calls).for_each(|_| compute(&mut product));
             start.elapsed().as_secs_f64() / calls as f64
         };
-        let calls = (ROUND / seconds(1)).ceil() as usize;
+        let calls_in = |time: f64, seconds: f64| (time / seconds).ceil() as usize;
+        let rough = seconds(1);
+        let warm = seconds(calls_in(WARM_UP, rough));
+        let calls = calls_in(ROUND, warm);
         operations / median((0..repeats).map(|_| seconds(calls)).collect()) / 1e9
     };
     let (gflops, packed_gflops) = (reached(MatrixProduct::compute), reached(MatrixProduct::compute_packed));
