@@ -11,7 +11,7 @@ ours=$1 environment=$2 output=$3
 shift 3
 python=$environment/bin/python
 gguf=$environment/random-bf16.gguf
-comparisons=${*:-matmul train rollouts sample-1 sample-64 prefill grpo grpo-turns orchestration}
+comparisons=${*:-matmul train rollouts sample-1 sample-64 prefill grpo grpo-turns turns orchestration}
 mkdir -p "$output"
 
 # record FILE COMMAND...: adds what one measurement says to a file of the output folder.
@@ -45,6 +45,7 @@ round() {
         ;;
     grpo) ours grpo grpo --repeats 3; trl grpo --repeats 1 ;;
     grpo-turns) ours grpo-turns grpo --turns 3 --repeats 1; trl grpo-turns --turns 3 --repeats 1 --warm-up 0 ;;
+    turns) ours turns grpo --turns 2,8 --repeats 1 ;;
     orchestration) ours orchestration orchestration --repeats 3 ;;
     *) echo "run.sh: there is no comparison $1" >&2; exit 2 ;;
     esac

@@ -75,10 +75,13 @@ def products(output):
 
 
 def bounds(output):
-    """The rows whose other side is not a program but what is possible."""
+    """The rows whose other side is no program: conversations beside a server that is always full, and eight turns beside two."""
     rounds = lines(output, "orchestration.ours")
     sides = [[line[key] for line in rounds] for key in ("seconds", "ideal_seconds")]
-    return row("1,000 conversations x 3 searches, seconds", "a full server", *sides, less_is_better=True)
+    rows = row("1,000 conversations x 3 searches, seconds", "a full server", *sides, less_is_better=True)
+    steps = lines(output, "turns.ours")
+    sides = [[line["seconds_per_trajectory"] for line in steps if line["turns"] == turns] for turns in (8, 2)]
+    return rows + row("GRPO step of eight turns, seconds per trajectory (last: how many times two turns)", "two turns", *sides)
 
 
 def main():

@@ -32,8 +32,6 @@ pub struct Play {
     pub tokens: usize,
     /// Tokens of documents between two turns.
     pub documents: usize,
-    /// How often it is measured.
-    pub repeats: usize,
 }
 
 /// What a step takes.
@@ -43,9 +41,13 @@ pub struct GrpoFigures {
     about: About,
     #[serde(flatten)]
     play: Play,
+    repeats: usize,
     /// The whole step, from one version of the weights that can be sampled from to the next.
     seconds: f64,
     seconds_per_trajectory: f64,
+    /// The same over that of the first play, where there is another; the median of the ratios of each round.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    times_first: Option<f64>,
     sampling_seconds: f64,
     gradient_seconds: f64,
     optimizer_seconds: f64,
@@ -57,41 +59,76 @@ impl Play {
     pub fn length(&self) -> usize {
         self.prompt + self.turns * self.tokens + (self.turns - 1) * self.documents
     }
+
+    fn trajectories(&self) -> f64 {
+        (self.questions * self.group) as f64
+    }
 }
 
-/// Measures steps of `play`. All conversations run at once, each at its own pace; the engine answers at once.
-pub async fn grpo(subject: &Subject, play: Play) -> Result<GrpoFigures> {
-    let learner = &subject.learner;
-    learner.pack().await?;
-    let mut rounds = Rounds::<5>::default();
-    for round in Rounds::<5>::numbers(play.repeats) {
-        let stage = Stage { policy: learner.policy(), play, vocabulary: subject.config.vocabulary };
-        let (groups, sampling) = timed(stage.groups(Seed::run(round))).await;
-        let batch = recipe().batch(&groups?, Vec::new())?;
-        let (mut gradients, mut optimizer) = (0.0, 0.0);
-        for update in &batch.updates {
-            let (report, seconds) = timed(learner.accumulate(&update.examples, &update.loss)).await;
-            report?;
-            gradients += seconds;
-            let (report, seconds) = timed(learner.step(&Adam::default())).await;
-            report?;
-            optimizer += seconds;
+/// Measures steps of each of `plays`, one after the other in every round. All conversations run at once, each at its own
+/// pace; the engine answers at once.
+pub async fn grpo(subject: &Subject, plays: &[Play], repeats: usize) -> Result<Vec<GrpoFigures>> {
+    subject.learner.pack().await?;
+    let mut rounds: Vec<Rounds<6>> = plays.iter().map(|_| Rounds::default()).collect();
+    for round in Rounds::<6>::numbers(repeats) {
+        let mut first = None;
+        for (&play, rounds) in plays.iter().zip(&mut rounds) {
+            let [sampling, gradients, optimizer, packing] = step(subject, play, round).await?;
+            let seconds = sampling + gradients + optimizer + packing;
+            let each = seconds / play.trajectories();
+            rounds.push([
+                sampling,
+                gradients,
+                optimizer,
+                packing,
+                seconds,
+                each / *first.get_or_insert(each),
+            ]);
         }
-        let (packed, packing) = timed(learner.pack()).await;
-        packed?;
-        rounds.push([sampling, gradients, optimizer, packing, sampling + gradients + optimizer + packing]);
     }
-    let [sampling_seconds, gradient_seconds, optimizer_seconds, packing_seconds, seconds] = rounds.medians();
-    Ok(GrpoFigures {
+    let mut figures: Vec<GrpoFigures> =
+        plays.iter().zip(&rounds).map(|(&play, rounds)| figures(subject, play, repeats, rounds)).collect();
+    if let Some(first) = figures.first_mut() {
+        first.times_first = None;
+    }
+    Ok(figures)
+}
+
+fn figures(subject: &Subject, play: Play, repeats: usize, rounds: &Rounds<6>) -> GrpoFigures {
+    let [sampling_seconds, gradient_seconds, optimizer_seconds, packing_seconds, seconds, times_first] =
+        rounds.medians();
+    GrpoFigures {
         about: subject.about.clone(),
         play,
+        repeats,
         seconds,
-        seconds_per_trajectory: seconds / (play.questions * play.group) as f64,
+        seconds_per_trajectory: seconds / play.trajectories(),
+        times_first: Some(times_first),
         sampling_seconds,
         gradient_seconds,
         optimizer_seconds,
         packing_seconds,
-    })
+    }
+}
+
+/// The seconds of one step: sampling, gradients, AdamW, packing.
+async fn step(subject: &Subject, play: Play, round: u64) -> Result<[f64; 4]> {
+    let learner = &subject.learner;
+    let stage = Stage { policy: learner.policy(), play, vocabulary: subject.config.vocabulary };
+    let (groups, sampling) = timed(stage.groups(Seed::run(round).index(play.turns as u64))).await;
+    let batch = recipe().batch(&groups?, Vec::new())?;
+    let (mut gradients, mut optimizer) = (0.0, 0.0);
+    for update in &batch.updates {
+        let (report, seconds) = timed(learner.accumulate(&update.examples, &update.loss)).await;
+        report?;
+        gradients += seconds;
+        let (report, seconds) = timed(learner.step(&Adam::default())).await;
+        report?;
+        optimizer += seconds;
+    }
+    let (packed, packing) = timed(learner.pack()).await;
+    packed?;
+    Ok([sampling, gradients, optimizer, packing])
 }
 
 /// GRPO as it is published, one update for each step.

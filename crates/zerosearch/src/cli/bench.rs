@@ -30,6 +30,7 @@ Examples:
   zerosearch bench prefill --rows 64 --tokens 512 --shared 150
   zerosearch bench matmul
   zerosearch bench grpo --turns 3
+  zerosearch bench grpo --turns 2,8
   zerosearch bench orchestration")]
 pub(super) struct Bench {
     #[command(subcommand)]
@@ -59,7 +60,8 @@ enum What {
     Matmul(Matmul),
     /// One whole step of GRPO: conversations, gradients, AdamW, packing of the new weights
     ///
-    /// Every turn is exactly as long as asked, and documents come at once from an engine that makes them up.
+    /// Every turn is exactly as long as asked, and documents come at once from an engine that makes them up. times_first is
+    /// the seconds of a trajectory over those with the first number of `--turns`, the median of the rounds' ratios.
     Grpo(Grpo),
     /// Conversations against a server that answers every call after the same time
     ///
@@ -143,9 +145,9 @@ struct Grpo {
     /// Tokens of each prompt
     #[arg(long, value_name = "N", default_value = "64")]
     prompt: NonZeroUsize,
-    /// Turns of each conversation
-    #[arg(long, value_name = "N", default_value = "1")]
-    turns: NonZeroUsize,
+    /// Turns of each conversation; several, such as 2,8, are measured by turns and compared with the first
+    #[arg(long, value_name = "N", default_value = "1", value_delimiter = ',')]
+    turns: Vec<NonZeroUsize>,
     /// Tokens of each turn
     #[arg(long, value_name = "N", default_value = "64")]
     tokens: NonZeroUsize,
@@ -257,17 +259,19 @@ impl Matmul {
 
 impl Grpo {
     async fn run(self) -> Result<()> {
-        let play = Play {
+        let play = |turns: &NonZeroUsize| Play {
             questions: self.questions.get(),
             group: self.group as usize,
             prompt: self.prompt.get(),
-            turns: self.turns.get(),
+            turns: turns.get(),
             tokens: self.tokens.get(),
             documents: self.documents.get(),
-            repeats: self.common.repeats(),
         };
-        let subject = self.which.open(&self.common, play.length())?;
-        self.common.tell(&bench::grpo(&subject, play).await?)
+        let plays: Vec<Play> = self.turns.iter().map(play).collect();
+        let longest = plays.iter().map(Play::length).max().unwrap_or(0);
+        let subject = self.which.open(&self.common, longest)?;
+        let figures = bench::grpo(&subject, &plays, self.common.repeats()).await?;
+        figures.iter().try_for_each(|figures| self.common.tell(figures))
     }
 }
 

@@ -88,6 +88,19 @@ fn a_step_of_grpo_is_measured() {
     let names = [&STEP[1..], &["sampling_seconds", "seconds_per_trajectory"]].concat();
     let told = figures("grpo --questions 2 --group 2 --turns 3 --tokens 6 --documents 4 --prompt 5", &names);
     assert_eq!((&told["questions"], &told["turns"]), (&2.into(), &3.into()));
+    assert!(told.get("times_first").is_none(), "nothing was compared: {told:?}");
+}
+
+#[test]
+fn steps_with_more_turns_are_held_against_the_first() {
+    let words = "bench grpo --turns 2,4 --questions 2 --group 2 --tokens 6 --documents 4 --prompt 5 --shape tiny --repeats 1";
+    let told = lines(words, &["seconds_per_trajectory"]);
+    let turns: Vec<u64> = told.iter().map(|line| line["turns"].as_u64().unwrap()).collect();
+    assert_eq!(turns, [2, 4]);
+    let each = |line: usize| told[line]["seconds_per_trajectory"].as_f64().unwrap();
+    let times = told[1]["times_first"].as_f64().unwrap();
+    assert!((times - each(1) / each(0)).abs() < 1e-9, "of one round: {told:?}");
+    assert!(told[0].get("times_first").is_none());
 }
 
 /// 24 calls with 4 slots are 6 waves of 5 ms each; three calls one after another take three, whoever else waits. No
