@@ -6,4 +6,4 @@ mod summary;
 
 pub use collection::Collection;
 pub use player::with_player;
-pub use summary::{Interval, Intervals, Means, Searches, Summary, summarize};
+pub use summary::{Interval, Intervals, Means, Searches, Summary, bootstrap, summarize};

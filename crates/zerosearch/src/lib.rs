@@ -16,6 +16,7 @@ pub mod learners;
 pub mod problem;
 pub mod progress;
 pub mod qa;
+pub mod report;
 pub mod rl;
 pub mod rollout;
 pub mod run;

@@ -10,6 +10,7 @@ mod eval;
 mod export;
 mod flags;
 mod place;
+mod report;
 mod score;
 mod screen;
 mod sft;

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use zerosearch::stop::{Reason, Stop};
 
-use super::{ask, bench, collect, convert, doctor, eval, export, score, sft, train};
+use super::{ask, bench, collect, convert, doctor, eval, export, report, score, sft, train};
 
 /// Teaches a language model to answer questions by searching, with a simulated search engine in the training loop.
 #[derive(Debug, Parser)]
@@ -34,6 +34,8 @@ enum Verb {
     Collect(collect::Collect),
     /// Ask a policy one question and watch it search
     Ask(ask::Ask),
+    /// Write a page about runs: tables, curves, conversations to read
+    Report(report::Report),
     /// Write the log-probabilities of given rows
     Score(score::Score),
     /// Write a model as a Hugging Face directory
@@ -55,7 +57,12 @@ impl Cli {
             Verb::Eval(it) => it.flags.minutes,
             Verb::Collect(it) => it.flags.minutes,
             Verb::Score(it) => it.minutes,
-            Verb::Ask(_) | Verb::Export(_) | Verb::Convert(_) | Verb::Bench(_) | Verb::Doctor(_) => None,
+            Verb::Ask(_)
+            | Verb::Report(_)
+            | Verb::Export(_)
+            | Verb::Convert(_)
+            | Verb::Bench(_)
+            | Verb::Doctor(_) => None,
         }
     }
 
@@ -67,6 +74,7 @@ impl Cli {
             Verb::Eval(it) => it.run(stop).await,
             Verb::Collect(it) => it.run(stop).await,
             Verb::Ask(it) => it.run(stop).await,
+            Verb::Report(it) => it.run(),
             Verb::Score(it) => it.run(stop).await,
             Verb::Export(it) => it.run().await,
             Verb::Convert(it) => it.run(),

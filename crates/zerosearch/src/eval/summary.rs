@@ -169,7 +169,7 @@ fn intervals(groups: &[&Group], seed: Seed) -> Intervals {
 }
 
 /// The percentile bootstrap (Efron 1979) of a mean.
-fn bootstrap(values: &[f64], seed: Seed) -> Interval {
+pub fn bootstrap(values: &[f64], seed: Seed) -> Interval {
     if values.is_empty() {
         return Interval { mean: 0.0, low: 0.0, high: 0.0 };
     }
@@ -248,7 +248,8 @@ impl Searches {
 }
 
 impl Interval {
-    fn words(&self) -> String {
+    /// The interval in words.
+    pub fn words(&self) -> String {
         format!("{:.3} [{:.3}, {:.3}]", self.mean, self.low, self.high)
     }
 }

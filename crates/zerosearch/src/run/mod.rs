@@ -23,6 +23,6 @@ pub use folder::{Run, unused_folder};
 pub use journal::{EngineJournal, Journal, Replies};
 pub(crate) use lock::Lock;
 pub use metrics::Row;
-pub use read::{lines, numbers, read_json};
+pub use read::{for_each_line, lines, numbers, read_json};
 pub use record::{CheckpointLine, Hashes, LeftOut, RunRecord, State, TrajectoryLine, VERSION};
 pub use resume::{Difference, changes};

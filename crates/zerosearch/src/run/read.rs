@@ -1,5 +1,7 @@
 //! Readers of a run's files, for resuming, plots and tests.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -14,18 +16,32 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
 /// The lines of the JSONL file at `path`; none when there is no file. A last line without its line end was torn by a
 /// crash and is left out; any other broken line is an error.
 pub fn lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
+    let mut lines = Vec::new();
+    for_each_line(path, |line| lines.push(line))?;
+    Ok(lines)
+}
+
+/// Gives the [`lines`] to `take`, one after the other: the file need not fit into memory.
+pub fn for_each_line<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(T)) -> Result<()> {
+    let failed = || format!("{} cannot be read", path.display());
+    let mut file = match File::open(path) {
+        Ok(file) => BufReader::new(file),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).with_context(failed),
     };
-    whole_lines(&bytes)
-        .enumerate()
-        .map(|(row, line)| {
-            serde_json::from_slice(line)
-                .with_context(|| format!("{}, line {}, is not what it should be", path.display(), row + 1))
-        })
-        .collect()
+    let mut line = Vec::new();
+    for row in 1.. {
+        line.clear();
+        file.read_until(b'\n', &mut line).with_context(failed)?;
+        if line.pop() != Some(b'\n') {
+            break;
+        }
+        if !line.is_empty() {
+            let broken = || format!("{}, line {row}, is not what it should be", path.display());
+            take(serde_json::from_slice(&line).with_context(broken)?);
+        }
+    }
+    Ok(())
 }
 
 /// The column `name` of a metrics file: steps and numbers, rows without it left out.
@@ -35,12 +51,6 @@ pub fn numbers(path: &Path, name: &str) -> Result<Vec<(u64, f64)>> {
         Some((row.get("step")?.as_u64()?, row.get(name)?.as_f64()?))
     };
     Ok(rows.iter().filter_map(number).collect())
-}
-
-/// The lines that end as lines do; empty ones left out.
-pub(super) fn whole_lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    bytes[..end].split(|byte| *byte == b'\n').filter(|line| !line.is_empty())
 }
 
 #[cfg(test)]

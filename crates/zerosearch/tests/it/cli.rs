@@ -2,8 +2,8 @@
 
 use crate::program::{Desk, SHORT, questions, recipe};
 
-const VERBS: [&str; 10] =
-    ["train", "sft", "eval", "collect", "ask", "score", "export", "convert", "bench", "doctor"];
+const VERBS: [&str; 11] =
+    ["train", "sft", "eval", "collect", "ask", "report", "score", "export", "convert", "bench", "doctor"];
 
 #[test]
 fn help_names_every_verb_and_every_verb_shows_an_example() {

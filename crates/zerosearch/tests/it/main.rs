@@ -9,5 +9,6 @@ mod configs;
 mod house;
 mod learns;
 mod program;
+mod report;
 mod resumes;
 mod server;

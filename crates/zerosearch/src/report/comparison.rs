@@ -1,0 +1,161 @@
+//! A comparison: what evaluations found, side by side and question by question.
+
+use zerosearch_learner::seed::Seed;
+
+use super::answers::Answers;
+use super::source::Source;
+use super::table::Table;
+use super::whiskers::{Whisker, Whiskers};
+use crate::eval::{Interval, Intervals, Summary, bootstrap};
+use crate::rollout::Scores;
+
+/// One evaluation under the name that the report gives it.
+#[derive(Debug)]
+pub(super) struct Examined {
+    pub(super) title: String,
+    /// The number of its source.
+    pub(super) source: usize,
+    pub(super) summary: Option<Summary>,
+    pub(super) answers: Answers,
+}
+
+/// Every evaluation of `sources`, in their order.
+pub(super) fn examined(sources: &[Source]) -> anyhow::Result<Vec<Examined>> {
+    let mut all = Vec::new();
+    for (number, source) in sources.iter().enumerate() {
+        for evaluation in &source.evaluations {
+            all.push(Examined {
+                title: source.title_of(evaluation),
+                source: number,
+                summary: evaluation.summary.clone(),
+                answers: Answers::read(&evaluation.rows)?,
+            });
+        }
+    }
+    Ok(all)
+}
+
+/// The scores of every evaluation, for each data set and over all.
+pub(super) fn scores(all: &[Examined]) -> Option<Table> {
+    let head =
+        ["evaluation", "data set", "questions", "EM", "sub-EM", "F1", "answered", "broken", "searches"];
+    let mut table = Table::new("Scores with 95 % bootstrap intervals over the questions", &head);
+    table.numbers_from = 2;
+    for it in all {
+        let Some(summary) = &it.summary else { continue };
+        for (name, intervals) in sets(summary) {
+            let mut row = vec![it.title.clone(), name.to_owned(), intervals.questions.to_string()];
+            row.extend([intervals.em, intervals.sub_em, intervals.f1].map(spread));
+            let whole = name == "all" || summary.sources.len() == 1;
+            row.extend(if whole { of_all(summary) } else { Default::default() });
+            table.push(row);
+        }
+    }
+    (!table.rows.is_empty()).then_some(table)
+}
+
+/// The data sets of `summary`, and all together where there are several.
+fn sets(summary: &Summary) -> Vec<(&str, &Intervals)> {
+    let named = summary.sources.iter().map(|(name, intervals)| (name.as_str(), intervals));
+    let together = (summary.sources.len() != 1).then_some(("all", &summary.all));
+    named.chain(together).collect()
+}
+
+fn of_all(summary: &Summary) -> [String; 3] {
+    let answered = format!("{} of {}", summary.answered, summary.questions);
+    [answered, summary.broken.to_string(), format!("{:.2}", summary.searches_per_question)]
+}
+
+fn spread(it: Interval) -> String {
+    format!("{:.3} ({:.3} to {:.3})", it.mean, it.low, it.high)
+}
+
+/// What changed from the first evaluation to each later one that shares questions with it: differences of the same
+/// questions, which are surer than differences of means.
+pub(super) fn changes(all: &[Examined]) -> Option<Table> {
+    let (first, rest) = all.split_first()?;
+    let head = ["from", "to", "shared questions", "EM", "sub-EM", "F1"];
+    let mut table =
+        Table::new("Differences on the questions that both answered, with 95 % bootstrap intervals", &head);
+    table.numbers_from = 2;
+    for later in rest {
+        let pairs = pairs(&first.answers, &later.answers);
+        if pairs.is_empty() {
+            continue;
+        }
+        let mut row = vec![first.title.clone(), later.title.clone(), pairs.len().to_string()];
+        row.push(change(&pairs, "em", |it| it.em));
+        row.push(change(&pairs, "sub_em", |it| it.sub_em));
+        row.push(change(&pairs, "f1", |it| it.f1));
+        table.push(row);
+    }
+    (!table.rows.is_empty()).then_some(table)
+}
+
+fn pairs<'a>(before: &'a Answers, after: &'a Answers) -> Vec<(&'a Scores, &'a Scores)> {
+    before.scores.iter().filter_map(|(key, scores)| Some((scores, after.scores.get(key)?))).collect()
+}
+
+fn change(pairs: &[(&Scores, &Scores)], name: &str, score: fn(&Scores) -> f32) -> String {
+    let difference =
+        |(before, after): &(&Scores, &Scores)| f64::from(score(after)) - f64::from(score(before));
+    let differences: Vec<f64> = pairs.iter().map(difference).collect();
+    let it = bootstrap(&differences, Seed::run(1).purpose("paired").purpose(name));
+    format!("{:+.3} ({:+.3} to {:+.3})", it.mean, it.low, it.high)
+}
+
+/// A picture of F1 and one of exact match, each with its intervals.
+pub(super) fn pictures(all: &[Examined]) -> Vec<(&'static str, Whiskers)> {
+    let picture = |name, title: &str, score: fn(&Intervals) -> Interval| {
+        let whiskers: Vec<Whisker> = all.iter().flat_map(|it| whiskers_of(it, score)).collect();
+        (name, Whiskers { title: title.into(), whiskers })
+    };
+    let both = [
+        picture("evaluation-f1", "Evaluation: F1", |it| it.f1),
+        picture("evaluation-em", "Evaluation: exact match", |it| it.em),
+    ];
+    both.into_iter().filter(|(_, picture)| !picture.whiskers.is_empty()).collect()
+}
+
+fn whiskers_of(it: &Examined, score: fn(&Intervals) -> Interval) -> Vec<Whisker> {
+    let Some(summary) = &it.summary else { return Vec::new() };
+    let sets = sets(summary);
+    let alone = sets.len() == 1;
+    let named = |name: &str| if alone { it.title.clone() } else { format!("{}: {name}", it.title) };
+    let whisker = |(name, intervals): (&str, &Intervals)| Whisker {
+        name: named(name),
+        colour: it.source,
+        interval: score(intervals),
+    };
+    sets.into_iter().map(whisker).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answers(f1: &[(&str, f32)]) -> Answers {
+        let score = |(id, f1): &(&str, f32)| {
+            (("nq".into(), (*id).into(), "q".into()), Scores { f1: *f1, ..Scores::default() })
+        };
+        Answers { scores: f1.iter().map(score).collect(), ..Answers::default() }
+    }
+
+    fn it(title: &str, f1: &[(&str, f32)]) -> Examined {
+        Examined { title: title.into(), source: 0, summary: None, answers: answers(f1) }
+    }
+
+    /// By hand: of the shared questions b and c one rises by 1, one stays, 0.5 in the mean.
+    #[test]
+    fn only_shared_questions_are_compared() {
+        let all = [
+            it("before", &[("a", 1.0), ("b", 0.0), ("c", 0.5)]),
+            it("after", &[("b", 1.0), ("c", 0.5), ("d", 0.0)]),
+        ];
+        let table = changes(&all).unwrap();
+        assert_eq!(table.rows[0][..3], ["before", "after", "2"]);
+        assert_eq!(table.rows[0][5], "+0.500 (+0.000 to +1.000)");
+        assert!(changes(&[it("a", &[("a", 1.0)]), it("b", &[("b", 1.0)])]).is_none());
+        assert!(changes(&[]).is_none() && scores(&all).is_none());
+    }
+}
