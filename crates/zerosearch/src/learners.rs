@@ -222,7 +222,10 @@ fn checkpoint(model: &Model, seed: u64) -> Result<Checkpoint> {
     if model.path != RANDOM {
         return Checkpoint::open(&model.path).with_context(failed);
     }
-    let text = Arc::new(tiny_text());
+    let text = Arc::new(match &model.tokenizer {
+        Some(folder) => Text::from_directory(folder).with_context(failed)?,
+        None => tiny_text(),
+    });
     let config = ModelConfig {
         family: Family::Llama,
         vocabulary: text.vocabulary_size(),

@@ -13,6 +13,7 @@ pub mod doctor;
 pub mod engines;
 pub mod eval;
 pub mod learners;
+pub mod micro;
 pub mod problem;
 pub mod progress;
 pub mod qa;

@@ -2,7 +2,7 @@
 //!
 //! - [`Text`] is all of it, read from a model directory or put together in memory ([`TextParts`]).
 //! - [`Message`] is one turn of a chat; [`Text::chat_tokens`] turns a chat into a prompt.
-//! - [`tiny_text`] is the built-in tokenizer of tiny models: bytes and protocol tags.
+//! - [`tiny_text`] is the built-in tokenizer of tiny models: bytes and protocol tags; [`word_text`] knows words too.
 
 mod builtin;
 mod chat;
@@ -12,6 +12,6 @@ mod mask;
 mod pieces;
 mod tokenizer;
 
-pub use builtin::{PROTOCOL_TAGS, tiny_text};
+pub use builtin::{PROTOCOL_TAGS, tiny_text, word_text};
 pub use chat::Message;
 pub use tokenizer::{Text, TextFile, TextParts};

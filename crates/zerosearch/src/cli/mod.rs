@@ -16,6 +16,7 @@ mod screen;
 mod sft;
 mod train;
 mod verbs;
+mod world;
 
 pub(crate) use screen::{fail, log_to_stderr};
 pub(crate) use verbs::Cli;

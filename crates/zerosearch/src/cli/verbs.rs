@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use zerosearch::stop::{Reason, Stop};
 
-use super::{ask, bench, collect, convert, doctor, eval, export, report, score, sft, train};
+use super::{ask, bench, collect, convert, doctor, eval, export, report, score, sft, train, world};
 
 /// Teaches a language model to answer questions by searching, with a simulated search engine in the training loop.
 #[derive(Debug, Parser)]
@@ -42,6 +42,8 @@ enum Verb {
     Export(export::Export),
     /// Turn transcripts of other programs into rows for `sft`
     Convert(convert::Convert),
+    /// Write an invented world: documents, questions and a model to start from
+    World(world::World),
     /// Measure training and sampling on this machine
     Bench(bench::Bench),
     /// Tell what this machine reaches and what a config needs
@@ -61,6 +63,7 @@ impl Cli {
             | Verb::Report(_)
             | Verb::Export(_)
             | Verb::Convert(_)
+            | Verb::World(_)
             | Verb::Bench(_)
             | Verb::Doctor(_) => None,
         }
@@ -78,6 +81,7 @@ impl Cli {
             Verb::Score(it) => it.run(stop).await,
             Verb::Export(it) => it.run().await,
             Verb::Convert(it) => it.run(),
+            Verb::World(it) => it.run(),
             Verb::Bench(it) => it.run(stop).await,
             Verb::Doctor(it) => it.run().await,
         }

@@ -65,6 +65,7 @@ sections! {
         activation_gib: f64,
         cache_gib: f64,
         micro_batch_tokens: usize,
+        tokenizer: String,
         layers: usize,
         width: usize,
         heads: usize,

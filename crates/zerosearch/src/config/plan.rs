@@ -190,6 +190,9 @@ pub struct Model {
     pub cache_gib: f64,
     /// Tokens that are trained on together.
     pub micro_batch_tokens: usize,
+    /// A folder with the tokenizer of a random model; without one, the built-in.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tokenizer: Option<PathBuf>,
     /// Layers of a random model.
     pub layers: usize,
     /// Width of a random model.

@@ -77,6 +77,7 @@ fn model(file: ModelFile) -> Resolved<Model> {
         activation_gib: positive("model.activation_gib", file.activation_gib.unwrap_or(2.0))?,
         cache_gib: positive("model.cache_gib", file.cache_gib.unwrap_or(4.0))?,
         micro_batch_tokens: some("model.micro_batch_tokens", file.micro_batch_tokens.unwrap_or(2048))?,
+        tokenizer: file.tokenizer.map(PathBuf::from),
         layers: some("model.layers", file.layers.unwrap_or(2))?,
         width,
         heads,
