@@ -457,12 +457,11 @@ mod tests {
 
     #[test]
     fn every_key_but_the_folder_is_part_of_the_plan() {
-        let text = plan(
-            "[rollout]\nprompt = \"p\"\nhint = \"h\"\n[simulator]\nmode = \"template\"\ntemplate = \"t\"\n",
-        )
-        .unwrap()
-        .to_toml()
-        .unwrap();
+        let chosen =
+            "[rollout]\nprompt = \"p\"\nhint = \"h\"\n[simulator]\nmode = \"template\"\ntemplate = \"t\"\n";
+        let file =
+            ConfigFile::parse(&format!("{LEAST}{chosen}"), &["model.tokenizer=t".parse().unwrap()]).unwrap();
+        let text = file.resolve(Purpose::Train).unwrap().to_toml().unwrap();
         let table: toml::Table = toml::from_str(&text).unwrap();
         for (name, _) in super::super::known_keys() {
             let (section, key) = name.split_once('.').unwrap();

@@ -20,7 +20,8 @@ pub struct Summary {
     pub version: u32,
     /// Questions asked.
     pub questions: usize,
-    /// Conversations about them.
+    /// Conversations about them; 0 in a file from before they were counted.
+    #[serde(default)]
     pub conversations: usize,
     /// Conversations that ended in an answer, right or wrong.
     pub answered: usize,
@@ -32,6 +33,7 @@ pub struct Summary {
     /// Mean number of searches in a conversation.
     pub searches_per_question: f64,
     /// What the engine found.
+    #[serde(default)]
     pub searches: Searches,
     /// Mean reward: what decides which checkpoint is the best.
     pub reward: f64,

@@ -2,8 +2,10 @@
 
 use crate::program::{Desk, SHORT, questions, recipe};
 
-const VERBS: [&str; 11] =
-    ["train", "sft", "eval", "collect", "ask", "report", "score", "export", "convert", "bench", "doctor"];
+const VERBS: [&str; 12] = [
+    "train", "sft", "eval", "collect", "ask", "report", "score", "export", "convert", "world", "bench",
+    "doctor",
+];
 
 #[test]
 fn help_names_every_verb_and_every_verb_shows_an_example() {

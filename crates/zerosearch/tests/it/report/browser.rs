@@ -61,7 +61,7 @@ fn the_page_works_in_a_browser_and_runs_nothing_of_what_it_quotes() {
     assert_eq!(seen.dom.matches("<article").count(), 2);
     assert_eq!(seen.dom.matches("0 → 1").count(), 2);
     assert!(seen.dom.contains("told: noisy") && seen.dom.contains("mask 0, not trained"));
-    assert!(!seen.dom.contains("Touch a token"), "log-probabilities are shown on demand");
+    assert!(!seen.dom.contains(">Touch a token"), "log-probabilities are shown on demand");
 }
 
 #[test]
