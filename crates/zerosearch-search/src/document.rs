@@ -8,10 +8,12 @@ use crate::Label;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Document {
     /// Its title; empty where the engine gives none.
+    #[serde(default)]
     pub title: String,
     /// Its text.
     pub text: String,
     /// Where it came from.
+    #[serde(default)]
     pub provenance: Provenance,
 }
 

@@ -59,6 +59,17 @@ pub enum SearchError {
     /// The engine's own index could not be read.
     #[error("the index cannot be read: {0}")]
     Index(String),
+    /// The simulator's model wrote, and none of it could be used as a document.
+    #[error(
+        "the simulator failed: {writer} wrote no usable document for a query ({empty} empty); small models need the \
+         forced structure"
+    )]
+    NoDocuments {
+        /// The model.
+        writer: String,
+        /// Documents without a word in them.
+        empty: usize,
+    },
     /// A failure of an earlier time, in its own words: what is played again fails again.
     #[error("{0}")]
     Recorded(String),

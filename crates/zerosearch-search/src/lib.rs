@@ -12,6 +12,7 @@
 //! | a query | the passages of a corpus that fit it best | [`Bm25Engine`] over a [`Bm25Index`] |
 //! | a query | what a `/retrieve` server finds | [`RetrieveEngine`] |
 //! | a query and its golden answers | documents by rule, without a model | [`ScriptedEngine`] |
+//! | a query and its documents | the prompt and the reply that would give them | [`SimulatedSettings::demonstration`] |
 //! | the calls of a step | how well the simulator did | [`Quality`] |
 
 use std::future::Future;
@@ -45,7 +46,7 @@ pub use quality::{Quality, QualityReport, Served, Tally};
 pub use query::{Label, Labels, Query, QuestionContext};
 pub use retrieve::{Dialect, RetrieveEngine, RetrieveSettings};
 pub use scripted::ScriptedEngine;
-pub use simulated::{PromptTemplate, SimulatedEngine, SimulatedSettings, Structure};
+pub use simulated::{Demonstration, PromptTemplate, SimulatedEngine, SimulatedSettings, Stretch, Structure};
 pub use writer::{WriteRequest, Writer, Written};
 
 /// A future that may cross threads: what an `async fn` returns when it has to be called through `dyn`.

@@ -16,7 +16,7 @@ use crate::config::{self, ApiName, DialectName, EngineName, Model, Plan, Simulat
 use crate::learners::{self, Pool};
 use crate::problem::problem;
 use crate::run::{EngineJournal, Journal, Replies};
-use crate::simulator::PolicyWriter;
+use crate::simulator::{Manner, PolicyWriter};
 
 /// A model that can play the engine when the plan names none: the one that training starts from.
 pub struct Stock {
@@ -100,7 +100,8 @@ impl<'a> Engines<'a> {
         Ok(self.bm25.insert(Bm25Engine::new(index)).clone())
     }
 
-    async fn writer(&mut self) -> Result<Arc<dyn Writer>> {
+    /// The model that plays the engine.
+    pub(crate) async fn writer(&mut self) -> Result<Arc<dyn Writer>> {
         if let Some(writer) = &self.writer {
             return Ok(Arc::clone(writer));
         }
@@ -111,6 +112,7 @@ impl<'a> Engines<'a> {
             let stock = self.stock.take().context("no model was given to play the engine")?;
             Arc::new(PolicyWriter::new(stock.policy, stock.text, "start weights"))
         } else {
+            Manner::warn_of_another(self.plan)?;
             let model = Model { path: plan.model.clone(), ..self.plan.model.clone() };
             let voice = learners::open_voice(&model, self.plan.run.seed, 0, self.pool).await?;
             Arc::new(PolicyWriter::new(voice.policy, voice.text, plan.model.clone()))
@@ -125,7 +127,10 @@ pub fn template_hash(plan: &config::Simulator) -> Result<String> {
     Ok(template(plan)?.hash().to_owned())
 }
 
-async fn remote(plan: &config::Simulator, replies: Option<Arc<Replies>>) -> Result<Arc<dyn Writer>> {
+pub(crate) async fn remote(
+    plan: &config::Simulator,
+    replies: Option<Arc<Replies>>,
+) -> Result<Arc<dyn Writer>> {
     let settings = OpenAiSettings {
         key: key("simulator.key_env", &plan.key_env)?,
         route: match plan.api {
@@ -182,7 +187,7 @@ pub(crate) fn key(setting: &str, variable: &str) -> Result<Option<Key>> {
     Ok(Some(Key::new(&secret)?))
 }
 
-fn settings(plan: &config::Simulator) -> Result<SimulatedSettings> {
+pub(crate) fn settings(plan: &config::Simulator) -> Result<SimulatedSettings> {
     Ok(SimulatedSettings {
         structure: match plan.structure {
             config::Structure::Free => Structure::Free,

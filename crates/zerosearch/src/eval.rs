@@ -6,4 +6,5 @@ mod summary;
 
 pub use collection::Collection;
 pub use player::with_player;
+pub(crate) use summary::bootstrap_difference;
 pub use summary::{Interval, Intervals, Means, Searches, Summary, bootstrap, summarize};

@@ -12,6 +12,7 @@ pub mod curriculum;
 pub mod doctor;
 pub mod engines;
 pub mod eval;
+pub mod judge;
 pub mod learners;
 pub mod micro;
 pub mod problem;

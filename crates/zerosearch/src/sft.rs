@@ -10,6 +10,7 @@ use crate::train::Laps;
 mod convert;
 mod lesson;
 mod order;
+mod pairs;
 mod react;
 mod rows;
 mod search_r1;

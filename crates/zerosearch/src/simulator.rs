@@ -7,6 +7,26 @@ use zerosearch_learner::text::{Message, Text};
 use zerosearch_learner::{LearnerError, Policy, Sample, SamplingRequest, StopReason, TokenId};
 use zerosearch_search::{Boxed, SearchError, WriteRequest, Writer, Written};
 
+mod candidate;
+mod comparison;
+mod contest;
+mod figures;
+mod gate;
+mod manner;
+mod measures;
+mod samples;
+mod trial;
+
+pub use candidate::{Candidate, Written as WrittenCandidate};
+pub use comparison::Comparison;
+pub use contest::{Contest, Terms};
+pub use figures::Figures;
+pub use gate::Gate;
+pub use manner::Manner;
+#[cfg(test)]
+pub(crate) use manner::tuned;
+pub use trial::Trial;
+
 /// A [`Writer`] over a policy and its tokenizer: no server, and the same reply to the same request, always.
 ///
 /// A model with a chat template gets a chat, any other the plain prompt. What the request says is encoded as plain
@@ -56,17 +76,7 @@ impl PolicyWriter {
     }
 
     fn prompt(&self, request: &WriteRequest) -> Result<Vec<TokenId>, LearnerError> {
-        let mut tokens = if self.text.has_chat_template() {
-            let system = request.system.as_ref().map(|system| Message::new("system", system));
-            let messages: Vec<Message> =
-                system.into_iter().chain([Message::new("user", &request.prompt)]).collect();
-            self.text.chat_tokens(&messages, true)?
-        } else {
-            let system = request.system.as_deref().filter(|system| !system.is_empty());
-            let parts: Vec<&str> = system.into_iter().chain([request.prompt.as_str()]).collect();
-            let words = self.text.encode_plain(&format!("{}\n", parts.join("\n\n").trim_end()));
-            [self.text.prefix(), &words].concat()
-        };
+        let mut tokens = prompt_tokens(&self.text, request.system.as_deref(), &request.prompt)?;
         tokens.extend(self.text.encode_plain(&request.reply_prefix));
         Ok(tokens)
     }
@@ -83,6 +93,23 @@ impl PolicyWriter {
         words.truncate(end.unwrap_or(words.len()));
         words
     }
+}
+
+/// The tokens with which a model is asked to play the engine; its reply follows.
+pub(crate) fn prompt_tokens(
+    text: &Text,
+    system: Option<&str>,
+    prompt: &str,
+) -> Result<Vec<TokenId>, LearnerError> {
+    if text.has_chat_template() {
+        let system = system.map(|system| Message::new("system", system));
+        let messages: Vec<Message> = system.into_iter().chain([Message::new("user", prompt)]).collect();
+        return text.chat_tokens(&messages, true);
+    }
+    let system = system.filter(|system| !system.is_empty());
+    let parts: Vec<&str> = system.into_iter().chain([prompt]).collect();
+    let words = text.encode_plain(&format!("{}\n", parts.join("\n\n").trim_end()));
+    Ok([text.prefix(), &words].concat())
 }
 
 impl Writer for PolicyWriter {

@@ -28,6 +28,19 @@ const MOST_QUERY_CHARS: usize = 500;
 /// More than the attempts that any place can take, so that no two writes of a call share a seed.
 const ATTEMPTS_PER_PLACE: u64 = 1_000;
 
+impl SimulatedSettings {
+    /// The prompt that asks for documents with `labels`, in the manner of `label`.
+    pub(super) fn prompt(
+        &self,
+        order: &Order<'_>,
+        label: Label,
+        labels: &[Label],
+    ) -> Result<String, SearchError> {
+        let context = order.query.context.as_ref();
+        self.template.render(&Slots { context, query: &order.text, label, labels, words: self.words })
+    }
+}
+
 /// One call, checked.
 pub(super) struct Order<'a> {
     query: &'a Query,
@@ -38,7 +51,20 @@ pub(super) struct Order<'a> {
     pub(super) labels: Vec<Label>,
 }
 
-impl Order<'_> {
+impl<'a> Order<'a> {
+    /// Checks `query`. Its words are cleaned: they are the policy's, and must not spell the writer's special tokens.
+    pub(super) fn of(query: &'a Query, most_documents: usize) -> Result<Self, SearchError> {
+        query.check(most_documents)?;
+        let labels = query.labels_in_order()?;
+        let whole = clean(&query.text);
+        let front: String = whole.chars().take(MOST_QUERY_CHARS).collect();
+        let text = clean(&front);
+        if text.is_empty() {
+            return Err(SearchError::BadQuery("it has no visible characters".into()));
+        }
+        Ok(Order { query, was_cut: front.len() < whole.len(), text, labels })
+    }
+
     /// How many documents with `label` are wanted.
     pub(super) fn count(&self, label: Label) -> usize {
         self.labels.iter().filter(|it| **it == label).count()
@@ -71,23 +97,6 @@ impl SimulatedEngine {
         if self.settings.temperature > 0.0 { self.settings.rewrites } else { 0 }
     }
 
-    /// The prompt that asks for documents with `labels`, in the manner of `label`.
-    pub(super) fn prompt(
-        &self,
-        order: &Order<'_>,
-        label: Label,
-        labels: &[Label],
-    ) -> Result<String, SearchError> {
-        let context = order.query.context.as_ref();
-        self.settings.template.render(&Slots {
-            context,
-            query: &order.text,
-            label,
-            labels,
-            words: self.settings.words,
-        })
-    }
-
     /// What all requests of a call share; `place` and `attempt` give each its own seed.
     pub(super) fn request(&self, order: &Order<'_>, place: usize, attempt: u32) -> WriteRequest {
         let index = place as u64 * ATTEMPTS_PER_PLACE + u64::from(attempt);
@@ -114,33 +123,19 @@ impl SimulatedEngine {
     }
 
     async fn fill(&self, query: &Query, harvest: &mut Harvest) -> Result<(), SearchError> {
-        let order = self.order(query)?;
+        let order = Order::of(query, self.settings.most_documents)?;
         harvest.tally.queries_cut += usize::from(order.was_cut);
         match self.settings.structure {
             Structure::Free => free::write(self, &order, harvest).await?,
             Structure::Forced => forced::write(self, &order, harvest).await?,
         }
         if harvest.documents.is_empty() {
-            return Err(SearchError::Writer(format!(
-                "{} wrote no usable document for a query ({} empty); small models need the forced structure",
-                self.writer.name(),
-                harvest.tally.empty,
-            )));
+            return Err(SearchError::NoDocuments {
+                writer: self.writer.name().to_owned(),
+                empty: harvest.tally.empty,
+            });
         }
         Ok(())
-    }
-
-    /// Checks `query`. Its words are cleaned: they are the policy's, and must not spell the writer's special tokens.
-    fn order<'a>(&self, query: &'a Query) -> Result<Order<'a>, SearchError> {
-        query.check(self.settings.most_documents)?;
-        let labels = query.labels_in_order()?;
-        let whole = clean(&query.text);
-        let front: String = whole.chars().take(MOST_QUERY_CHARS).collect();
-        let text = clean(&front);
-        if text.is_empty() {
-            return Err(SearchError::BadQuery("it has no visible characters".into()));
-        }
-        Ok(Order { query, was_cut: front.len() < whole.len(), text, labels })
     }
 }
 

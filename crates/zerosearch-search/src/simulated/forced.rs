@@ -19,7 +19,7 @@ pub(super) async fn write(
     for (place, label) in order.labels.iter().enumerate() {
         if !begun.iter().any(|it| it.label == *label) {
             let labels = vec![*label; order.count(*label)];
-            let prompt = engine.prompt(order, *label, &labels)?;
+            let prompt = engine.settings().prompt(order, *label, &labels)?;
             begun.push(Begun { label: *label, prompt, kept: 0, so_far: String::new() });
         }
         let Some(reply) = begun.iter_mut().find(|it| it.label == *label) else { continue };
@@ -49,7 +49,7 @@ async fn write_one(
     harvest: &mut Harvest,
     (reply, place, attempt): (&mut Begun, usize, u32),
 ) -> Result<bool, SearchError> {
-    let head = format!("Doc {}:", reply.kept + 1);
+    let head = head(reply.kept + 1);
     let request = WriteRequest {
         prompt: reply.prompt.clone(),
         reply_prefix: format!("{}{head}", reply.so_far),
@@ -64,15 +64,22 @@ async fn write_one(
     let is_kept = harvest.offer(reply.label, &Draft::new(line, !written.finished));
     if is_kept {
         reply.kept += 1;
-        reply.so_far.extend(harvest.documents.last().map(|document| said(&head, document)));
+        reply
+            .so_far
+            .extend(harvest.documents.last().map(|document| format!("{head}{}\n", rest_of_line(document))));
     }
     Ok(is_kept)
 }
 
-/// The line of a kept document, as the next one sees it.
-fn said(head: &str, document: &Document) -> String {
+/// How the line of the document with this number begins.
+pub(super) fn head(number: usize) -> String {
+    format!("Doc {number}:")
+}
+
+/// The rest of a document's line, as the model writes it and the next document sees it.
+pub(super) fn rest_of_line(document: &Document) -> String {
     match document.title.as_str() {
-        "" => format!("{head} {}\n", document.text),
-        title => format!("{head} (Title: {title}) {}\n", document.text),
+        "" => format!(" {}", document.text),
+        title => format!(" (Title: {title}) {}", document.text),
     }
 }

@@ -48,7 +48,7 @@ async fn write_label(
     label: Label,
     k: usize,
 ) -> Result<LabelReply, SearchError> {
-    let prompt = engine.prompt(order, label, &vec![label; k])?;
+    let prompt = engine.settings().prompt(order, label, &vec![label; k])?;
     let mut tally = Tally::default();
     let (mut attempt, mut best, mut most) = (0, Vec::new(), None);
     loop {

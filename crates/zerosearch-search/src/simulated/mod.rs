@@ -9,7 +9,9 @@
 //! | `forced` | how are they written one by one? |
 //! | `reply` | where does a document of a reply begin and end? |
 //! | `harvest` | which documents are kept, and how long are they? |
+//! | `demonstration` | what would a model have to write to give certain documents? |
 
+mod demonstration;
 mod engine;
 mod forced;
 mod free;
@@ -18,6 +20,7 @@ mod reply;
 mod settings;
 mod template;
 
+pub use demonstration::{Demonstration, Stretch};
 pub use engine::SimulatedEngine;
 pub use settings::{SimulatedSettings, Structure};
 pub use template::PromptTemplate;

@@ -57,7 +57,10 @@ impl SimulatedSettings {
     }
 
     /// Every setting within its range, and a template that renders with them.
-    pub(super) fn check(&self, can_continue: bool) -> Result<(), SearchError> {
+    ///
+    /// # Errors
+    /// The first setting that cannot be used, with a writer that can or cannot continue a reply.
+    pub fn check(&self, can_continue: bool) -> Result<(), SearchError> {
         let refuse = |what: &str, why: String| Err(SearchError::setting(what, why));
         if self.structure == Structure::Forced && !can_continue {
             let why =

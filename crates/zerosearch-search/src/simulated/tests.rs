@@ -228,10 +228,7 @@ async fn a_reply_without_documents_is_written_again_and_then_an_error() {
     let script = Script::new(&["no", "no", "Doc 1: -"], false);
     let (engine, quality) = self::engine(Structure::Free, &script);
     let why = engine.search(&query(1, Labels::All(NOISY))).await.unwrap_err();
-    assert!(
-        matches!(&why, SearchError::Writer(text) if text.contains("script wrote no usable document")),
-        "{why}"
-    );
+    assert!(matches!(&why, SearchError::NoDocuments { writer, .. } if writer == "script"), "{why}");
     let report = quality.drain();
     assert_eq!((report.calls, report.failures, report.documents_asked), (1, 1, 0));
 }
@@ -290,4 +287,47 @@ fn settings_that_cannot_work_are_refused_by_name() {
         let why = SimulatedEngine::new(settings, Script::new(&[], false), Arc::default()).err().unwrap();
         assert!(why.to_string().starts_with(&format!("{name} cannot be used: ")), "{why}");
     }
+}
+
+/// What a model that had learned a demonstration would be asked, it is asked: the engine's requests are the
+/// demonstration's stretches, one after the other, and the documents come back.
+#[tokio::test]
+async fn a_demonstration_is_what_the_engine_asks_and_reads() {
+    let document = |title: &str, text: &str| Document {
+        title: title.into(),
+        text: text.into(),
+        provenance: crate::Provenance::default(),
+    };
+    let documents =
+        [document("T", "Rome\nis <search>old."), document("", "x"), document("", "X!"), document("", "y")];
+    for structure in [Structure::Forced, Structure::Free] {
+        let settings = SimulatedSettings { rewrites: 0, ..settings(structure) };
+        let query = query(3, Labels::All(USEFUL));
+        let shown = settings.demonstration(&query, USEFUL, &documents).unwrap();
+        assert_eq!(shown.reply(), "Doc 1: (Title: T) Rome is ‹search›old.\nDoc 2: x\nDoc 3: y");
+        let replies: Vec<&str> = shown.stretches.iter().map(|stretch| stretch.written.as_str()).collect();
+        let script = Script::new(&replies, true);
+        let engine = SimulatedEngine::new(settings, script.clone(), Arc::default()).unwrap();
+        let written = engine.search(&query).await.unwrap();
+        assert_eq!((texts(&written)[1..].to_vec(), written[0].title.as_str()), (vec!["x", "y"], "T"));
+        let mut before = String::new();
+        for (asked, stretch) in script.asked().iter().zip(&shown.stretches) {
+            before.push_str(&stretch.given);
+            assert_eq!(
+                (&asked.prompt, &asked.system, &asked.reply_prefix),
+                (&shown.prompt, &shown.system, &before)
+            );
+            before.push_str(&stretch.written);
+        }
+    }
+}
+
+#[test]
+fn a_demonstration_of_nothing_is_refused() {
+    let settings = settings(Structure::Forced);
+    assert!(settings.demonstration(&query(1, Labels::All(NOISY)), NOISY, &[]).is_err());
+    let no_golds = Query { context: None, ..query(1, Labels::All(USEFUL)) };
+    let document =
+        Document { title: String::new(), text: "x".into(), provenance: crate::Provenance::default() };
+    assert!(settings.demonstration(&no_golds, USEFUL, &[document]).is_err());
 }

@@ -11,15 +11,18 @@ use super::flags::{RunFlags, texts};
 use super::place::{Place, noted, written};
 use super::screen::say;
 
-/// Fine-tune a model on transcripts, chats or instructions
+/// Fine-tune a model on transcripts, chats, instructions or pairs
 ///
 /// Each line of a file is one row: {"segments": [{"author", "text"}]} (only what the author `policy` wrote is trained),
-/// {"messages": [{"role", "content"}]}, {"instruction", "input", "output"}, or {"tokens", "weights"}.
+/// {"messages": [{"role", "content"}]}, {"instruction", "input", "output"}, {"tokens", "weights"}, or a pair of `zerosearch
+/// judge`, which makes a simulator: it is asked as [simulator], rollout.k and rollout.document_style say (simulator.mode
+/// is `tuned` unless set), and learns to write the documents.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   zerosearch sft configs/first-run/cold-start.toml --model SmolLM2.gguf --data fireact.jsonl
   zerosearch sft --model HuggingFaceTB/SmolLM2-135M-Instruct --data chats.jsonl --set sft.epochs=2
+  zerosearch sft configs/simulator/web.toml --model Qwen/Qwen2.5-3B-Instruct --data pairs/pairs.jsonl
   zerosearch sft --resume runs/cold-start")]
 pub(super) struct Sft {
     #[command(flatten)]

@@ -4,7 +4,9 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use zerosearch::stop::{Reason, Stop};
 
-use super::{ask, bench, collect, convert, doctor, eval, export, report, score, sft, train, world};
+use super::{
+    ask, bench, collect, convert, doctor, eval, export, judge, report, score, sft, sim, train, world,
+};
 
 /// Teaches a language model to answer questions by searching, with a simulated search engine in the training loop.
 #[derive(Debug, Parser)]
@@ -26,8 +28,12 @@ enum Verb {
     /// Train a policy by reinforcement learning
     #[command(visible_alias = "rl")]
     Train(train::Train),
-    /// Fine-tune a model on transcripts, chats or instructions
+    /// Mark collected documents useful or noisy, to tune a simulator on
+    Judge(judge::Judge),
+    /// Fine-tune a model on transcripts, chats, instructions or pairs
     Sft(sft::Sft),
+    /// Measure simulators, beside each other and beside the engine they stand for
+    Sim(sim::Sim),
     /// Measure a policy on questions: EM, sub-EM and F1, with intervals
     Eval(eval::Eval),
     /// Play questions with an engine and keep what was searched, found and answered
@@ -55,7 +61,9 @@ impl Cli {
     pub(crate) fn minutes(&self) -> Option<f64> {
         match &self.verb {
             Verb::Train(it) => it.flags.minutes,
+            Verb::Judge(it) => it.minutes,
             Verb::Sft(it) => it.flags.minutes,
+            Verb::Sim(it) => it.minutes(),
             Verb::Eval(it) => it.flags.minutes,
             Verb::Collect(it) => it.flags.minutes,
             Verb::Score(it) => it.minutes,
@@ -73,7 +81,9 @@ impl Cli {
     pub(crate) async fn run(self, stop: &Stop) -> Result<Option<Reason>> {
         match self.verb {
             Verb::Train(it) => it.run(stop).await,
+            Verb::Judge(it) => it.run(stop).await,
             Verb::Sft(it) => it.run(stop).await,
+            Verb::Sim(it) => it.run(stop).await,
             Verb::Eval(it) => it.run(stop).await,
             Verb::Collect(it) => it.run(stop).await,
             Verb::Ask(it) => it.run(stop).await,

@@ -170,7 +170,9 @@ sections! {
     sft: SftFile {
         files: Vec<String>,
         epochs: usize,
+        steps: usize,
         limit: usize,
+        rows_per_step: usize,
         tokens_per_step: usize,
         max_row_tokens: usize,
         skip_long: bool,

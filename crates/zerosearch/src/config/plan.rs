@@ -413,10 +413,16 @@ pub struct Optimizer {
 pub struct Sft {
     /// The files to learn from.
     pub files: Vec<String>,
-    /// How often each row is seen.
+    /// How often each row is seen; 0 where `steps` are given.
     pub epochs: usize,
+    /// Optimizer steps in all, however many times the rows are seen; 0 where `epochs` are given.
+    #[serde(default)]
+    pub steps: usize,
     /// Learn from this many rows, drawn by the run's seed; 0 for all.
     pub limit: usize,
+    /// Rows of one optimizer step; 0 for as many as its tokens allow.
+    #[serde(default)]
+    pub rows_per_step: usize,
     /// Tokens of one optimizer step, prompts included; a longer row is a step of its own.
     pub tokens_per_step: usize,
     /// The longest row in tokens.

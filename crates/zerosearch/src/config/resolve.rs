@@ -23,6 +23,10 @@ pub enum Purpose {
     Train,
     /// Supervised fine-tuning.
     Sft,
+    /// Making pairs to tune a simulator on: no model needs to be named.
+    Judge,
+    /// Measuring simulators: no policy needs to be named.
+    Simulate,
     /// Asking a finished policy.
     Use,
     /// Playing questions to learn from: several conversations about each, sampled.
@@ -38,10 +42,10 @@ impl ConfigFile {
         let rollout = rollout(self.rollout)?;
         let rl = rl(self.rl)?;
         let plan = Plan {
-            model: model(self.model)?,
+            model: model(self.model, purpose)?,
             server: server(self.server)?,
             questions: questions(self.questions, purpose)?,
-            simulator: simulator(self.simulator)?,
+            simulator: simulator(self.simulator, purpose)?,
             bm25: bm25(self.bm25),
             retrieve: retrieve(self.retrieve)?,
             curriculum: curriculum(self.curriculum)?,
@@ -57,11 +61,15 @@ impl ConfigFile {
     }
 }
 
-fn model(file: ModelFile) -> Resolved<Model> {
-    let path = file.path.ok_or_else(|| {
-        Complaint::without_value("model.path", "no model is named")
-            .hint("give `--model` a Hugging Face directory, a .gguf file or a hub id")
-    })?;
+fn model(file: ModelFile, purpose: Purpose) -> Resolved<Model> {
+    let path = match file.path {
+        Some(path) => named("model.path", path)?,
+        None if matches!(purpose, Purpose::Judge | Purpose::Simulate) => String::new(),
+        None => {
+            return Err(Complaint::without_value("model.path", "no model is named")
+                .hint("give `--model` a Hugging Face directory, a .gguf file or a hub id"));
+        }
+    };
     let (width, heads) = (file.width.unwrap_or(64), file.heads.unwrap_or(4));
     if some("model.heads", heads)? * 2 > width || !width.is_multiple_of(heads * 2) {
         return Err(Complaint::new(
@@ -71,7 +79,7 @@ fn model(file: ModelFile) -> Resolved<Model> {
         ));
     }
     Ok(Model {
-        path: named("model.path", path)?,
+        path,
         arithmetic: name("model.arithmetic", file.arithmetic, Arithmetic::Bf16, Arithmetic::NAMES)?,
         threads: between("model.threads", file.threads.unwrap_or(0), 0, 1024)?,
         activation_gib: positive("model.activation_gib", file.activation_gib.unwrap_or(2.0))?,
@@ -145,7 +153,7 @@ fn rollout(file: RolloutFile) -> Resolved<Rollout> {
     })
 }
 
-fn simulator(file: SimulatorFile) -> Resolved<Simulator> {
+fn simulator(file: SimulatorFile, purpose: Purpose) -> Resolved<Simulator> {
     let urls = file.urls.unwrap_or_default();
     let model = file.model.unwrap_or_default();
     if !urls.is_empty() && !model.is_empty() {
@@ -156,7 +164,11 @@ fn simulator(file: SimulatorFile) -> Resolved<Simulator> {
         )
         .hint("name a local model, or servers and their simulator.model_name"));
     }
-    let mode = name("simulator.mode", file.mode, SimulatorMode::Instruct, SimulatorMode::NAMES)?;
+    let usual = match purpose {
+        Purpose::Sft | Purpose::Judge => SimulatorMode::Tuned,
+        Purpose::Train | Purpose::Simulate | Purpose::Use | Purpose::Collect => SimulatorMode::Instruct,
+    };
+    let mode = name("simulator.mode", file.mode, usual, SimulatorMode::NAMES)?;
     if (mode == SimulatorMode::Template) != file.template.is_some() {
         return Err(Complaint::without_value(
             "simulator.template",
@@ -257,7 +269,9 @@ fn algorithm(written: Option<String>) -> Resolved<AlgorithmName> {
 fn optimizer(file: OptimizerFile, purpose: Purpose, steps: usize) -> Resolved<Optimizer> {
     let (usual_rate, usual_schedule) = match purpose {
         Purpose::Sft => (2e-5, Schedule::Cosine),
-        Purpose::Train | Purpose::Use | Purpose::Collect => (1e-6, Schedule::Constant),
+        Purpose::Train | Purpose::Judge | Purpose::Simulate | Purpose::Use | Purpose::Collect => {
+            (1e-6, Schedule::Constant)
+        }
     };
     Ok(Optimizer {
         learning_rate: positive("optimizer.learning_rate", file.learning_rate.unwrap_or(usual_rate))?,
@@ -275,14 +289,22 @@ fn optimizer(file: OptimizerFile, purpose: Purpose, steps: usize) -> Resolved<Op
 
 fn sft(file: SftFile, purpose: Purpose) -> Resolved<Sft> {
     let files = file.files.unwrap_or_default();
+    let steps = file.steps.unwrap_or(0);
+    let epochs = file.epochs.unwrap_or(usize::from(steps == 0));
+    if (steps == 0) == (epochs == 0) {
+        return Err(Complaint::new("sft.steps", steps, format!("does not go with sft.epochs = {epochs}"))
+            .hint("give one of them and leave the other out (0)"));
+    }
     if purpose == Purpose::Sft && files.is_empty() {
         return Err(Complaint::without_value("sft.files", "no rows to learn from are named")
             .hint("give it a list of JSONL files; `zerosearch convert --help` says how to make some"));
     }
     Ok(Sft {
         files,
-        epochs: some("sft.epochs", file.epochs.unwrap_or(1))?,
+        epochs,
+        steps,
         limit: file.limit.unwrap_or(0),
+        rows_per_step: file.rows_per_step.unwrap_or(0),
         tokens_per_step: some("sft.tokens_per_step", file.tokens_per_step.unwrap_or(8192))?,
         max_row_tokens: between("sft.max_row_tokens", file.max_row_tokens.unwrap_or(4096), 2, 1 << 20)?,
         skip_long: file.skip_long.unwrap_or(false),
@@ -297,7 +319,7 @@ fn eval(file: EvalFile, purpose: Purpose, training_engine: EngineName) -> Resolv
     }
     let (samples, temperature) = match purpose {
         Purpose::Collect => (4, 1.0),
-        Purpose::Train | Purpose::Sft | Purpose::Use => (1, 0.0),
+        Purpose::Train | Purpose::Sft | Purpose::Judge | Purpose::Simulate | Purpose::Use => (1, 0.0),
     };
     let samples = some("eval.samples", file.samples.unwrap_or(samples))?;
     let temperature = at_least("eval.temperature", file.temperature.unwrap_or(temperature), 0.0)?;

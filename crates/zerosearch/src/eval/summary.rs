@@ -176,13 +176,31 @@ pub fn bootstrap(values: &[f64], seed: Seed) -> Interval {
         return Interval { mean: 0.0, low: 0.0, high: 0.0 };
     }
     let mut generator = seed.generator();
-    let mut means: Vec<f64> = (0..RESAMPLES)
-        .map(|_| (0..values.len()).map(|_| values[generator.random_range(0..values.len())]).sum::<f64>())
-        .map(|sum| sum / values.len() as f64)
-        .collect();
-    means.sort_by(f64::total_cmp);
-    let at = |share: f64| means[((RESAMPLES - 1) as f64 * share).round() as usize];
-    Interval { mean: mean(values), low: at(0.025), high: at(0.975) }
+    middle(mean(values), || resampled(values, &mut generator))
+}
+
+/// The percentile bootstrap of the difference of two means; nothing where either has no values.
+pub(crate) fn bootstrap_difference(more: &[f64], less: &[f64], seed: Seed) -> Option<Interval> {
+    if more.is_empty() || less.is_empty() {
+        return None;
+    }
+    let mut generator = seed.generator();
+    let resample = || resampled(more, &mut generator) - resampled(less, &mut generator);
+    Some(middle(mean(more) - mean(less), resample))
+}
+
+/// The mean of as many of `values` as there are, drawn with replacement.
+fn resampled(values: &[f64], generator: &mut impl RngExt) -> f64 {
+    let drawn = (0..values.len()).map(|_| values[generator.random_range(0..values.len())]);
+    drawn.sum::<f64>() / values.len() as f64
+}
+
+/// `mean`, between the ends of the middle 95 % of what `resample` gives.
+fn middle(mean: f64, mut resample: impl FnMut() -> f64) -> Interval {
+    let mut resamples: Vec<f64> = (0..RESAMPLES).map(|_| resample()).collect();
+    resamples.sort_by(f64::total_cmp);
+    let at = |share: f64| resamples[((RESAMPLES - 1) as f64 * share).round() as usize];
+    Interval { mean, low: at(0.025), high: at(0.975) }
 }
 
 fn mean(values: &[f64]) -> f64 {
@@ -338,5 +356,9 @@ mod tests {
         let found = bootstrap(&values, Seed::run(3));
         assert_eq!(found.mean, 0.5);
         assert!((found.low - 0.451).abs() < 0.01 && (found.high - 0.549).abs() < 0.01, "{found:?}");
+        // The difference from 400 ones has the same spread.
+        let from_one = bootstrap_difference(&[1.0; 400], &values, Seed::run(3)).unwrap();
+        assert!((from_one.low - 0.451).abs() < 0.01 && (from_one.high - 0.549).abs() < 0.01, "{from_one:?}");
+        assert_eq!(bootstrap_difference(&values, &[], Seed::run(3)), None);
     }
 }

@@ -14,4 +14,4 @@ pub use normalize::normalize;
 pub use question::Question;
 pub use read::{QuestionFile, Unusable};
 pub use reward::Reward;
-pub use score::{score, score_ending};
+pub use score::{score, score_ending, token_f1};

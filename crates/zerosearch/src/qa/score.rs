@@ -29,9 +29,9 @@ fn score_one(answer: &str, gold: &str) -> Scores {
     Scores { em: f32::from(equal), sub_em: f32::from(contained), f1: token_f1(answer, gold) }
 }
 
-/// `2PR / (P + R)` of the bags of words, that is, twice the words in common over the words of both; 0 where they
+/// `2PR / (P + R)` of the bags of words of two normalised texts, that is, twice the words in common over the words of both; 0 where they
 /// have none in common.
-fn token_f1(answer: &str, gold: &str) -> f32 {
+pub fn token_f1(answer: &str, gold: &str) -> f32 {
     let mut unmatched: HashMap<&str, usize> = HashMap::new();
     for word in gold.split(' ').filter(|word| !word.is_empty()) {
         *unmatched.entry(word).or_default() += 1;

@@ -9,6 +9,7 @@ use zerosearch_learner::text::Text;
 use zerosearch_search::{Document, clean};
 
 use super::Author;
+use crate::config;
 
 /// What stands before the documents.
 pub const INFORMATION_OPENER: &str = "\n\n<information>";
@@ -39,6 +40,17 @@ impl DocumentStyle {
         lines.collect::<Vec<_>>().join("\n")
     }
 
+    /// `document` as a simulator should write it to be shown like this: a style without a place for titles has them
+    /// at the front of the text.
+    pub fn folded(self, document: &Document) -> Document {
+        let (title, text) = match (self, document.title.trim(), document.text.trim()) {
+            (Self::SearchR1, _, _) | (_, "", _) => return document.clone(),
+            (Self::ZeroSearch, title, "") => (String::new(), title.to_owned()),
+            (Self::ZeroSearch, title, text) => (String::new(), format!("{title}: {text}")),
+        };
+        Document { title, text, ..document.clone() }
+    }
+
     fn line(self, number: usize, document: &Document) -> String {
         let (title, text) = (document.title.trim(), document.text.trim());
         match (self, title, text) {
@@ -46,6 +58,15 @@ impl DocumentStyle {
             (Self::SearchR1, title, text) => format!("Doc {number}(Title: {title}) {text}"),
             (Self::ZeroSearch, title, "") => format!("Doc {number}: {title}"),
             (Self::ZeroSearch, title, text) => format!("Doc {number}: {title}: {text}"),
+        }
+    }
+}
+
+impl From<config::DocumentStyle> for DocumentStyle {
+    fn from(style: config::DocumentStyle) -> Self {
+        match style {
+            config::DocumentStyle::ZeroSearch => Self::ZeroSearch,
+            config::DocumentStyle::SearchR1 => Self::SearchR1,
         }
     }
 }
@@ -119,6 +140,15 @@ mod tests {
         let search_r1 = "Doc 1: born in 1775\nDoc 2(Title: Emma) a novel\nDoc 3(Title: Persuasion) ";
         assert_eq!(DocumentStyle::SearchR1.render(&documents), search_r1);
         assert_eq!(DocumentStyle::default().render(&[]), "Nothing was found.");
+        for style in [DocumentStyle::ZeroSearch, DocumentStyle::SearchR1] {
+            let folded = documents.clone().map(|document| style.folded(&document));
+            assert_eq!(
+                style.render(&folded),
+                style.render(&documents),
+                "folding changes nothing that is shown"
+            );
+        }
+        assert_eq!(DocumentStyle::ZeroSearch.folded(&documents[1]).title, "");
     }
 
     #[test]

@@ -31,6 +31,17 @@ pub fn append_line(path: &Path, value: &impl Serialize) -> io::Result<()> {
     if is_new { sync_folder_of(path) } else { Ok(()) }
 }
 
+/// Cuts a last line that a crash tore, so that the next one begins on a line of its own. There need not be a file.
+pub(crate) fn mend(path: &Path) -> io::Result<()> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    if whole < bytes.len() { replace(path, &bytes[..whole]) } else { Ok(()) }
+}
+
 /// `value` as one line of JSON, line end included.
 pub(super) fn json_line(value: &impl Serialize) -> io::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(value).map_err(io::Error::other)?;

@@ -217,6 +217,12 @@ impl Run {
         self.checkpoints.save(learner, self.done, score).await
     }
 
+    /// Notes how the simulator that the run tunes is asked.
+    pub fn note_manner(&mut self, manner: serde_json::Value) -> Result<()> {
+        self.record.manner = Some(manner);
+        self.write_record()
+    }
+
     /// Notes the questions that are not asked. They are written with the record's next change.
     pub fn leave_out(&mut self, left_out: LeftOut) {
         self.record.left_out = left_out;
@@ -270,6 +276,7 @@ fn first_record(verb: &str, seed: u64, hashes: Hashes) -> RunRecord {
         seed,
         numeric_path: String::new(),
         left_out: LeftOut::default(),
+        manner: None,
         hashes,
     }
 }

@@ -1,7 +1,7 @@
 //! A journal: what servers replied, so that a step that is played again is given the same replies.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use zerosearch_search::{Boxed, SearchError, WriteRequest, Writer, Written};
 
 use super::directory::numbered;
-use super::durable::append_line;
+use super::durable::{append_line, mend};
 use super::read::lines;
 
 mod engine;
@@ -124,17 +124,6 @@ impl Replies {
     fn lock(&self) -> std::sync::MutexGuard<'_, Step> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Cuts a last line that a crash tore, so that the next one begins on a line of its own.
-fn mend(file: &Path) -> std::io::Result<()> {
-    let bytes = match std::fs::read(file) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    if whole < bytes.len() { super::durable::replace(file, &bytes[..whole]) } else { Ok(()) }
 }
 
 /// A writer whose replies are kept in the run's folder and come from there when they are known. Failures are

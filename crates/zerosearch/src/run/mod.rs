@@ -5,6 +5,7 @@
 //! new one; of a file that grows line by line, only the last line can be torn, and it is cut when the run is resumed.
 
 mod checkpoint;
+mod claim;
 mod directory;
 mod durable;
 mod folder;
@@ -16,9 +17,11 @@ mod record;
 mod resume;
 
 pub use checkpoint::Checkpoints;
+pub use claim::claim;
+pub(crate) use claim::difference;
 pub use directory::Directory;
 pub use durable::{append_line, replace};
-pub(crate) use durable::{aside, rename};
+pub(crate) use durable::{aside, mend, rename};
 pub use folder::{Run, unused_folder};
 pub use journal::{EngineJournal, Journal, Replies};
 pub(crate) use lock::Lock;

@@ -51,6 +51,9 @@ pub struct RunRecord {
     /// Questions that were not asked.
     #[serde(default)]
     pub left_out: LeftOut,
+    /// How the simulator that it tunes is asked, where its rows are pairs.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub manner: Option<serde_json::Value>,
     /// What the run was made from.
     pub hashes: Hashes,
 }

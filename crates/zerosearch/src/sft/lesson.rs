@@ -6,9 +6,9 @@ use anyhow::Result;
 use zerosearch_learner::seed::Seed;
 use zerosearch_learner::{Adam, Example, Learner};
 
-use super::order::{Batch, batches};
-use super::rows::Rows;
-use crate::config::Plan;
+use super::order::{Batch, Pace, batches};
+use super::rows::{Found, Rows};
+use crate::config::{Plan, Sft};
 use crate::learners::Opened;
 use crate::problem::problem;
 use crate::progress::Progress;
@@ -16,6 +16,7 @@ use crate::qa::order;
 use crate::rl::LearningRate;
 use crate::rollout::PromptTemplate;
 use crate::run::{Run, State};
+use crate::simulator::Manner;
 use crate::stop::Reason;
 use crate::train::{adam, rate};
 
@@ -40,12 +41,16 @@ impl Lesson {
             None => PromptTemplate::standard()?,
         };
         let most_tokens = plan.sft.max_row_tokens.min(learner.capabilities().context_length);
-        let rows = Rows { text: &text, prompt: &prompt, most_tokens, skip_long: plan.sft.skip_long };
-        let (all, long) = rows.read(&plan.sft.files)?;
+        let manner = Manner::of(&plan)?;
+        let skip_long = plan.sft.skip_long;
+        let rows = Rows { text: &text, prompt: &prompt, manner: &manner, most_tokens, skip_long };
+        let Found { examples: all, long, pairs } = rows.read(&plan.sft.files)?;
         let seed = Seed::run(plan.run.seed);
         let rows = drawn(all, plan.sft.limit, seed);
         let lengths: Vec<usize> = rows.iter().map(|row| row.tokens.len()).collect();
-        let batches = batches(&lengths, plan.sft.epochs, plan.sft.tokens_per_step, seed);
+        let Sft { epochs, steps, rows_per_step, tokens_per_step, .. } = plan.sft;
+        let pace = Pace { epochs, steps, rows: rows_per_step, tokens: tokens_per_step };
+        let batches = batches(&lengths, pace, seed);
         let steps = batches.len() as u64;
         run.bring_up(&*learner).await?;
         if run.done() > steps {
@@ -57,8 +62,14 @@ impl Lesson {
         progress.say(&format!(
             "{count} rows, {tokens} tokens, {steps} steps; {long} rows were too long and left out"
         ));
+        if pairs > 0 {
+            progress.say(&format!("{pairs} rows are pairs for a simulator, {}", manner.words()));
+        }
         let rate = rate(&plan, steps)?;
         run.take_up()?;
+        if pairs > 0 {
+            run.note_manner(manner.record())?;
+        }
         Ok(Self { learner, progress, rate, plan, rows, batches })
     }
 

@@ -1,4 +1,4 @@
-//! Rows to learn from: JSONL files in any of four forms, turned into tokens and weights.
+//! Rows to learn from: JSONL files in any of five forms, turned into tokens and weights.
 
 use std::io::Read;
 use std::path::Path;
@@ -11,10 +11,12 @@ use serde_json::Value;
 use zerosearch_learner::text::{Message, Text};
 use zerosearch_learner::{Example, TokenId};
 
+use super::pairs::pair_examples;
 use super::segments::{SegmentRow, push};
 use crate::problem::problem;
 use crate::qa::Question;
 use crate::rollout::PromptTemplate;
+use crate::simulator::Manner;
 
 /// What a row needs to become tokens.
 pub struct Rows<'a> {
@@ -22,10 +24,23 @@ pub struct Rows<'a> {
     pub text: &'a Text,
     /// The prompt of rows that name a question.
     pub prompt: &'a PromptTemplate,
+    /// How a simulator is asked, for rows that are pairs.
+    pub manner: &'a Manner,
     /// The longest row in tokens.
     pub most_tokens: usize,
     /// Whether longer rows are left out and counted, or refused.
     pub skip_long: bool,
+}
+
+/// What some files hold.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// What is learned from.
+    pub examples: Vec<Example>,
+    /// Examples left out for their length.
+    pub long: usize,
+    /// Rows that are pairs.
+    pub pairs: usize,
 }
 
 /// `{"messages": [{"role", "content"}]}`: the assistant's turns are trained.
@@ -51,63 +66,79 @@ struct Ready {
 }
 
 impl Rows<'_> {
-    /// The rows of `files` and how many were left out for their length.
+    /// The rows of `files`.
     ///
     /// # Errors
     /// The first row that cannot be used, with its file and line; files without any row.
-    pub fn read(&self, files: &[String]) -> Result<(Vec<Example>, usize)> {
-        let (mut examples, mut long) = (Vec::new(), 0);
+    pub fn read(&self, files: &[String]) -> Result<Found> {
+        let mut read = Found::default();
         for file in files {
             let bytes = content(Path::new(file))?;
             for (line, row) in numbered_lines(&bytes) {
                 let place = || format!("{file}, line {line}, cannot be used");
-                let example = self.row(row).map_err(anyhow::Error::msg).with_context(place)?;
-                match example.tokens.len() {
-                    length if length <= self.most_tokens => examples.push(example),
-                    _ if self.skip_long => long += 1,
-                    length => {
-                        let what = format!(
-                            "it has {length} tokens, more than sft.max_row_tokens = {}",
-                            self.most_tokens
-                        );
-                        let hint =
-                            "raise sft.max_row_tokens, or leave such rows out with sft.skip_long = true";
-                        return Err(anyhow::Error::from(problem(what).hint(hint)).context(place()));
-                    }
+                let value = serde_json::from_slice(row).map_err(|error| format!("it is not JSON: {error}"));
+                let examples = value.and_then(|row| self.examples(row, &mut read.pairs));
+                for example in examples.map_err(anyhow::Error::msg).with_context(place)? {
+                    self.take(example, &mut read).with_context(place)?;
                 }
             }
         }
-        if examples.is_empty() {
-            let hint = "each line is {\"segments\"}, {\"messages\"}, {\"instruction\", \"output\"} or {\"tokens\", \"weights\"}";
+        if read.examples.is_empty() {
+            let hint = "each line is {\"segments\"}, {\"messages\"}, {\"instruction\", \"output\"}, {\"tokens\", \
+                        \"weights\"}, or a pair of `zerosearch judge`";
             return Err(problem(format!("there is no usable row in {}", files.join(", "))).hint(hint).into());
         }
-        Ok((examples, long))
+        Ok(read)
     }
 
-    /// One line. Which form it has is told by its keys.
-    fn row(&self, line: &[u8]) -> Result<Example, String> {
-        let value: Value =
-            serde_json::from_slice(line).map_err(|error| format!("it is not JSON: {error}"))?;
-        let has = |key: &str| value.get(key).is_some();
-        let mut example = if has("segments") {
-            parse::<SegmentRow>(value)?.example(self.text, self.prompt)?
-        } else if has("messages") {
-            self.chat(&parse::<Chat>(value)?.messages)?
-        } else if has("instruction") {
-            self.alpaca(&parse(value)?)?
-        } else if has("tokens") {
-            self.ready(parse(value)?)?
+    /// Keeps `example`, unless it is too long.
+    fn take(&self, example: Example, read: &mut Found) -> Result<()> {
+        match example.tokens.len() {
+            length if length <= self.most_tokens => read.examples.push(example),
+            _ if self.skip_long => read.long += 1,
+            length => {
+                let what =
+                    format!("it has {length} tokens, more than sft.max_row_tokens = {}", self.most_tokens);
+                let hint = "raise sft.max_row_tokens, or leave such rows out with sft.skip_long = true";
+                return Err(problem(what).hint(hint).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// What is learned from one line: one example, but for pairs. Which form it has is told by its keys.
+    fn examples(&self, value: Value, pairs: &mut usize) -> Result<Vec<Example>, String> {
+        let mut examples = if value.get("query").is_some() && value.get("documents").is_some() {
+            *pairs += 1;
+            pair_examples(&parse(value)?, self.manner, self.text)?
         } else {
-            return Err("it has none of the keys `segments`, `messages`, `instruction`, `tokens`".into());
+            vec![self.row(value)?]
         };
-        if let Some(first) = example.weights.first_mut() {
-            // Nothing precedes the first token that could predict it.
-            *first = 0.0;
+        for example in &mut examples {
+            if let Some(first) = example.weights.first_mut() {
+                // Nothing precedes the first token that could predict it.
+                *first = 0.0;
+            }
+            if example.weights.iter().all(|weight| *weight == 0.0) {
+                return Err("nothing in it is trained: the policy (the assistant) says nothing".into());
+            }
         }
-        if example.weights.iter().all(|weight| *weight == 0.0) {
-            return Err("nothing in it is trained: the policy (the assistant) says nothing".into());
+        Ok(examples)
+    }
+
+    fn row(&self, value: Value) -> Result<Example, String> {
+        let has = |key: &str| value.get(key).is_some();
+        if has("segments") {
+            parse::<SegmentRow>(value)?.example(self.text, self.prompt)
+        } else if has("messages") {
+            self.chat(&parse::<Chat>(value)?.messages)
+        } else if has("instruction") {
+            self.alpaca(&parse(value)?)
+        } else if has("tokens") {
+            self.ready(parse(value)?)
+        } else {
+            Err("it has none of the keys `segments`, `messages`, `instruction`, `tokens`, `documents`".into())
         }
-        Ok(example)
     }
 
     /// The assistant's turns, each with the token that ends it, as the model's chat template writes them.
@@ -218,17 +249,18 @@ mod tests {
 
     use super::*;
 
-    fn read(line: &str, skip_long: bool) -> Result<(Vec<Example>, usize)> {
+    fn read(line: &str, skip_long: bool) -> Result<Found> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rows.jsonl");
         std::fs::write(&path, line).unwrap();
         let (text, prompt) = (tiny_text(), PromptTemplate::standard().unwrap());
-        let rows = Rows { text: &text, prompt: &prompt, most_tokens: 64, skip_long };
+        let manner = crate::simulator::tuned();
+        let rows = Rows { text: &text, prompt: &prompt, manner: &manner, most_tokens: 64, skip_long };
         rows.read(&[path.display().to_string()])
     }
 
     fn trained(line: &str) -> String {
-        let example = read(line, false).unwrap().0.remove(0);
+        let example = read(line, false).unwrap().examples.remove(0);
         let tokens = example.tokens.iter().zip(&example.weights).filter(|(_, weight)| **weight > 0.0);
         tiny_text().decode(&tokens.map(|(token, _)| *token).collect::<Vec<_>>())
     }
@@ -269,7 +301,7 @@ mod tests {
             "x".repeat(80)
         );
         assert!(format!("{:#}", read(&long, false).unwrap_err()).contains("sft.max_row_tokens = 64"));
-        let (examples, left_out) = read(&long, true).unwrap();
-        assert_eq!((examples.len(), left_out), (1, 1));
+        let read = read(&long, true).unwrap();
+        assert_eq!((read.examples.len(), read.long), (1, 1));
     }
 }

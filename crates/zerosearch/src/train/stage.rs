@@ -8,12 +8,10 @@ use zerosearch_learner::seed::Seed;
 use zerosearch_learner::text::Text;
 
 use super::synthetic::Reward;
-use crate::config::{self, EngineName, Plan};
+use crate::config::{EngineName, Plan};
 use crate::curriculum::Curriculum;
 use crate::engines::Desk;
-use crate::rollout::{
-    Crowd, DocumentStyle, Group, PromptTemplate, Rollout, Rules, Sampling, Trajectory, default_hint,
-};
+use crate::rollout::{Crowd, Group, PromptTemplate, Rollout, Rules, Sampling, Trajectory, default_hint};
 use crate::run::{TrajectoryLine, VERSION};
 
 /// Everything of a conversation but who speaks.
@@ -115,10 +113,7 @@ fn rules(plan: &Plan, sampling: Sampling) -> Result<Rules> {
         max_document_tokens: rollout.max_document_tokens,
         max_context_tokens: rollout.max_context_tokens,
         documents: rollout.k,
-        document_style: match rollout.document_style {
-            config::DocumentStyle::ZeroSearch => DocumentStyle::ZeroSearch,
-            config::DocumentStyle::SearchR1 => DocumentStyle::SearchR1,
-        },
+        document_style: rollout.document_style.into(),
         hint: hint(plan)?,
         reward: Reward(plan.rl.reward).of_answer(),
         sampling,

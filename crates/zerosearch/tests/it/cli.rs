@@ -2,9 +2,9 @@
 
 use crate::program::{Desk, SHORT, questions, recipe};
 
-const VERBS: [&str; 12] = [
-    "train", "sft", "eval", "collect", "ask", "report", "score", "export", "convert", "world", "bench",
-    "doctor",
+const VERBS: [&str; 13] = [
+    "train", "judge", "sft", "eval", "collect", "ask", "report", "score", "export", "convert", "world",
+    "bench", "doctor",
 ];
 
 #[test]

@@ -12,3 +12,4 @@ mod program;
 mod report;
 mod resumes;
 mod server;
+mod simulators;
