@@ -110,16 +110,7 @@ impl Subject<'_> {
 
     /// A request for twelve tokens after one of the prompts that nothing but their number ends.
     fn request(&self, prompt: usize, seed: u64) -> SamplingRequest {
-        SamplingRequest {
-            prompt: self.prompts[prompt % self.prompts.len()].clone(),
-            max_tokens: 12,
-            temperature: 1.0,
-            top_p: 1.0,
-            top_k: 0,
-            stop_strings: Vec::new(),
-            stop_tokens: Vec::new(),
-            seed,
-        }
+        SamplingRequest::of_length(self.prompts[prompt % self.prompts.len()].clone(), 12, seed)
     }
 
     /// Log-probabilities of the prompts, end to end.

@@ -25,6 +25,22 @@ pub struct SamplingRequest {
     pub seed: u64,
 }
 
+impl SamplingRequest {
+    /// A request for `max_tokens` tokens at temperature 1 that nothing but their number ends.
+    pub fn of_length(prompt: Vec<TokenId>, max_tokens: usize, seed: u64) -> Self {
+        Self {
+            prompt,
+            max_tokens,
+            temperature: 1.0,
+            top_p: 1.0,
+            top_k: 0,
+            stop_strings: Vec::new(),
+            stop_tokens: Vec::new(),
+            seed,
+        }
+    }
+}
+
 /// A continuation, as sampled: the token that stopped it is its last.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sample {

@@ -138,16 +138,7 @@ mod tests {
 
     /// A row of one pass that reads `tokens` at once, and how many of them it computes.
     fn enter(tokens: &[TokenId], cache: &mut Cache) -> (Row, usize) {
-        let request = SamplingRequest {
-            prompt: tokens.to_vec(),
-            max_tokens: 1,
-            temperature: 1.0,
-            top_p: 1.0,
-            top_k: 0,
-            stop_strings: Vec::new(),
-            stop_tokens: Vec::new(),
-            seed: 0,
-        };
+        let request = SamplingRequest::of_length(tokens.to_vec(), 1, 0);
         let mut row = Row::enter(Call { request, reply: oneshot::channel().0 }, cache);
         let from = row.advance(usize::MAX, cache).unwrap();
         let computed = row.computed - from;

@@ -100,14 +100,5 @@ pub(super) async fn replies(policy: &LocalPolicy, prompts: &[Vec<TokenId>], toke
 
 /// A request that nothing but the number of tokens ends.
 pub(super) fn request(prompt: &[TokenId], tokens: usize, seed: u64) -> SamplingRequest {
-    SamplingRequest {
-        prompt: prompt.to_vec(),
-        max_tokens: tokens,
-        temperature: 1.0,
-        top_p: 1.0,
-        top_k: 0,
-        stop_strings: Vec::new(),
-        stop_tokens: Vec::new(),
-        seed,
-    }
+    SamplingRequest::of_length(prompt.to_vec(), tokens, seed)
 }

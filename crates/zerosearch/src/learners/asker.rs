@@ -43,16 +43,7 @@ mod tests {
     use super::*;
 
     fn said(seed: u64, talk: &str) -> String {
-        let request = SamplingRequest {
-            prompt: vec![1],
-            max_tokens: 99,
-            temperature: 1.0,
-            top_p: 1.0,
-            top_k: 0,
-            stop_strings: Vec::new(),
-            stop_tokens: Vec::new(),
-            seed,
-        };
+        let request = SamplingRequest::of_length(vec![1], 99, seed);
         reply(&request, talk)
     }
 

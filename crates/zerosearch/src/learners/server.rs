@@ -43,16 +43,7 @@ impl ServerPolicy {
         };
         let policy =
             Self { client: OpenAiClient::new(settings)?, text: Arc::clone(&text), context: plan.context };
-        let hello = SamplingRequest {
-            prompt: text.encode_plain("Hello"),
-            max_tokens: 1,
-            temperature: 1.0,
-            top_p: 1.0,
-            top_k: 0,
-            stop_strings: Vec::new(),
-            stop_tokens: Vec::new(),
-            seed: 0,
-        };
+        let hello = SamplingRequest::of_length(text.encode_plain("Hello"), 1, 0);
         policy
             .client
             .ask_each(&policy.body(&hello), wire::read)
