@@ -44,6 +44,12 @@ pub enum By {
     },
     /// A golden answer stands in a document.
     Containment,
+    /// Each where it can be trusted: all documents of a search are useful when the conversation came to the right answer;
+    /// noisy are those without a golden answer that came beside one with it.
+    Both {
+        /// From which token F1 on an answer is right, as above.
+        min_f1: f32,
+    },
     /// A language model says so, document by document.
     Model(JudgeModel),
 }
@@ -79,7 +85,7 @@ pub async fn judge(order: &Order, plan: &Plan, out: &Path) -> Result<Summary> {
             verdicts.complete(&collection.calls).await?;
             Some(verdicts)
         }
-        By::Answer { .. } | By::Containment => None,
+        By::Answer { .. } | By::Containment | By::Both { .. } => None,
     };
     let mut summary = Summary::of(order.by.name(), &collection);
     summary.agreement = verdicts.as_ref().map(|verdicts| verdicts.agreement(&collection.calls));
@@ -117,6 +123,7 @@ impl By {
         match self {
             Self::Answer { .. } => "answer",
             Self::Containment => "containment",
+            Self::Both { .. } => "both",
             Self::Model(_) => "model",
         }
     }
@@ -197,7 +204,7 @@ fn basis(order: &Order, plan: &Plan, manner: &Manner) -> Result<Value> {
         "files": inputs,
     });
     match &order.by {
-        By::Answer { min_f1 } => basis["min_f1"] = (*min_f1).into(),
+        By::Answer { min_f1 } | By::Both { min_f1 } => basis["min_f1"] = (*min_f1).into(),
         By::Model(judge) => basis["judge"] = judge.identity.clone().into(),
         By::Containment => {}
     }

@@ -18,6 +18,7 @@ pub mod micro;
 pub mod problem;
 pub mod progress;
 pub mod qa;
+pub mod quickstart;
 pub mod report;
 pub mod rl;
 pub mod rollout;

@@ -39,7 +39,7 @@ pub(super) struct Judge {
     /// What decides
     #[arg(long, value_enum, default_value_t = Judging::Containment)]
     by: Judging,
-    /// With `--by answer`: the token F1 from which on an answer is right
+    /// With `--by answer` and `--by both`: the token F1 from which on an answer is right
     #[arg(long, value_name = "F1", value_parser = share, default_value = "1")]
     min_f1: f64,
     /// A pair for the useful and one for the noisy documents of a search, instead of one label for all of them
@@ -70,6 +70,8 @@ enum Judging {
     Answer,
     /// A golden answer stands in a document
     Containment,
+    /// Useful as the answer says, whole searches; noisy are documents without a golden answer beside one with it
+    Both,
     /// A language model, document by document: `--model`, or the servers of simulator.urls
     Model,
 }
@@ -82,6 +84,7 @@ impl Judge {
         let by = match self.by {
             Judging::Answer => By::Answer { min_f1: self.min_f1 as f32 },
             Judging::Containment => By::Containment,
+            Judging::Both => By::Both { min_f1: self.min_f1 as f32 },
             Judging::Model => By::Model(JudgeModel::open(&plan, &Pool::new(&plan.model)).await?),
         };
         let order = Order {
@@ -114,10 +117,14 @@ impl Judge {
                 "leave `--model` out, or add `--by model`",
             );
         }
-        if self.by != Judging::Answer && self.min_f1 != 1.0 {
-            return refuse("`--min-f1` is about answers", "leave it out, or add `--by answer`");
+        let asks_the_answer = matches!(self.by, Judging::Answer | Judging::Both);
+        if !asks_the_answer && self.min_f1 != 1.0 {
+            return refuse(
+                "`--min-f1` is about answers",
+                "leave it out, or add `--by answer` or `--by both`",
+            );
         }
-        if self.by == Judging::Answer && self.per_document {
+        if asks_the_answer && self.per_document {
             let hint = "leave `--per-document` out, or judge `--by containment` or `--by model`";
             return refuse("an answer says nothing about single documents", hint);
         }

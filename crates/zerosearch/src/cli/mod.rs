@@ -11,6 +11,7 @@ mod export;
 mod flags;
 mod judge;
 mod place;
+mod quickstart;
 mod report;
 mod score;
 mod screen;

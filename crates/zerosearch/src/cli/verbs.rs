@@ -5,7 +5,8 @@ use clap::{Parser, Subcommand};
 use zerosearch::stop::{Reason, Stop};
 
 use super::{
-    ask, bench, collect, convert, doctor, eval, export, judge, report, score, sft, sim, train, world,
+    ask, bench, collect, convert, doctor, eval, export, judge, quickstart, report, score, sft, sim, train,
+    world,
 };
 
 /// Teaches a language model to answer questions by searching, with a simulated search engine in the training loop.
@@ -13,6 +14,7 @@ use super::{
 #[command(version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = "\
 Examples:
+  zerosearch quickstart
   zerosearch train configs/tiny.toml
   zerosearch train configs/first-run/train.toml --model runs/cold-start/checkpoints/000100
   zerosearch eval --model HuggingFaceTB/SmolLM2-135M-Instruct --questions nq.jsonl --count 300 --out evals/nq
@@ -25,6 +27,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// See the whole method work in an invented world, in minutes, from nothing
+    Quickstart(quickstart::Quickstart),
     /// Train a policy by reinforcement learning
     #[command(visible_alias = "rl")]
     Train(train::Train),
@@ -60,6 +64,7 @@ impl Cli {
     /// How long the verb may take.
     pub(crate) fn minutes(&self) -> Option<f64> {
         match &self.verb {
+            Verb::Quickstart(it) => it.minutes,
             Verb::Train(it) => it.flags.minutes,
             Verb::Judge(it) => it.minutes,
             Verb::Sft(it) => it.flags.minutes,
@@ -80,6 +85,7 @@ impl Cli {
     /// Runs the verb. Says why it was left before its end.
     pub(crate) async fn run(self, stop: &Stop) -> Result<Option<Reason>> {
         match self.verb {
+            Verb::Quickstart(it) => it.run(stop).await,
             Verb::Train(it) => it.run(stop).await,
             Verb::Judge(it) => it.run(stop).await,
             Verb::Sft(it) => it.run(stop).await,

@@ -11,6 +11,8 @@ pub(super) enum Marks {
     Call(Label),
     /// For each document whether it is useful, where that is known.
     Documents(Vec<Option<bool>>),
+    /// Whether the conversation came to the right answer, and which documents hold a golden one, where that can be looked for.
+    Both { is_right: bool, holding: Option<Vec<bool>> },
     /// Nothing, for this reason.
     Unknown(&'static str),
 }
@@ -27,6 +29,9 @@ pub(super) fn mark(by: &By, call: &Call) -> Marks {
             Some(held) => Marks::Documents(held.into_iter().map(Some).collect()),
             None => Marks::Unknown("no golden answer that can be looked for (yes, no)"),
         },
+        By::Both { min_f1 } => {
+            Marks::Both { is_right: call.f1.is_some_and(|f1| f1 >= *min_f1), holding: contained(call) }
+        }
     }
 }
 
@@ -43,13 +48,11 @@ pub(super) fn pairs_of(call: &Call, marks: &Marks, per_document: bool) -> Result
     let known = match marks {
         Marks::Unknown(reason) => return Err(reason),
         Marks::Call(label) => return Ok(vec![pair(call, *label, call.documents.clone())]),
+        Marks::Both { is_right, holding } => return both(call, *is_right, holding.as_deref()),
         Marks::Documents(known) => known,
     };
     if per_document {
-        let of = |label, useful| {
-            let documents = call.documents.iter().zip(known).filter(|(_, it)| **it == Some(useful));
-            pair(call, label, documents.map(|(document, _)| document.clone()).collect())
-        };
+        let of = |label, useful| pair(call, label, chosen(call, known, Some(useful)));
         let pairs = [of(Label::Useful, true), of(Label::Noisy, false)];
         let pairs: Vec<Pair> = pairs.into_iter().filter(|pair| !pair.documents.is_empty()).collect();
         return if pairs.is_empty() { Err(NO_VERDICT) } else { Ok(pairs) };
@@ -60,6 +63,28 @@ pub(super) fn pairs_of(call: &Call, marks: &Marks, per_document: bool) -> Result
         _ => Label::Noisy,
     };
     Ok(vec![pair(call, label, call.documents.clone())])
+}
+
+/// All documents where the answer was right; those without a golden answer where another holds one.
+fn both(call: &Call, is_right: bool, holding: Option<&[bool]>) -> Result<Vec<Pair>, &'static str> {
+    let mut pairs = Vec::new();
+    if is_right {
+        pairs.push(pair(call, Label::Useful, call.documents.clone()));
+    }
+    if let Some(holding) = holding.filter(|holding| holding.contains(&true) && holding.contains(&false)) {
+        pairs.push(pair(call, Label::Noisy, chosen(call, holding, false)));
+    }
+    if pairs.is_empty() {
+        Err("no right answer, nor a document to tell from one with a golden answer")
+    } else {
+        Ok(pairs)
+    }
+}
+
+/// The documents of `call` with the mark `wanted`.
+fn chosen<T: PartialEq>(call: &Call, marks: &[T], wanted: T) -> Vec<Document> {
+    let marked = call.documents.iter().zip(marks).filter(|(_, mark)| **mark == wanted);
+    marked.map(|(document, _)| document.clone()).collect()
 }
 
 const NO_VERDICT: &str = "no verdict on a document";

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use zerosearch_search::{Document, Label, Query, QuestionContext};
+use zerosearch_search::{Document, Golds, Label, Query, QuestionContext};
 
 use crate::problem::problem;
 use crate::run::VERSION;
@@ -64,10 +64,12 @@ impl Pair {
         Query { text: self.query.clone(), k, labels: None, seed: 0, context: Some(context) }
     }
 
-    /// Whether its query was the last of a conversation and brought useful documents: what a policy asks when one step is
-    /// left to the answer.
+    /// Whether its query was the last of a conversation and brought useful documents with a golden answer: what a policy
+    /// asks when one step is left to the answer.
     pub fn is_last_hop(&self) -> bool {
-        self.from.last && self.label == Label::Useful
+        let golds = Golds::new(self.golden_answers.iter().map(String::as_str));
+        let holds = |document: &Document| golds.in_text(&format!("{} {}", document.title, document.text));
+        self.from.last && self.label == Label::Useful && self.documents.iter().any(holds)
     }
 
     /// Equal for pairs of the same question, query and documents, whatever their labels.

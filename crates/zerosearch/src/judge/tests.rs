@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::config::{ConfigFile, Purpose, Setting};
-use zerosearch_search::{Boxed, WriteRequest, Writer, Written};
+use zerosearch_search::{Boxed, Label, WriteRequest, Writer, Written};
 
 /// A conversation about `question`, whose answer is Rome, with one search for each list of documents.
 fn conversation(question: &str, searches: &[(&str, &[&str])], ending: Value) -> Value {
@@ -281,4 +281,26 @@ async fn a_judge_that_writes_prose_is_refused() {
     let place = Place::with(&[conversation("a?", &[("q", &["in Rome", "nothing"])], right())]);
     let told = crate::problem::report(&place.judge(&place.order(clerk(true).1)).await.unwrap_err());
     assert!(told.contains("no verdict on 2 of 2 documents") && told.contains("It depends"), "{told}");
+}
+
+/// By hand. Right with one document of two that holds Rome: a useful pair of both, a noisy one of the other. Wrong with
+/// the same: the noisy pair only. Right without any (a first step): a useful pair. Wrong without any: nothing to learn.
+#[tokio::test]
+async fn answer_and_containment_are_asked_where_each_can_be_trusted() {
+    let place = Place::with(&[
+        conversation("a?", &[("q1", &["in Rome", "x"])], right()),
+        conversation("b?", &[("q2", &["in Rome", "y"])], wrong()),
+        conversation("c?", &[("q3", &["z"])], right()),
+        conversation("d?", &[("q4", &["w"])], wrong()),
+    ]);
+    let order = Order { unbalanced: true, ..place.order(By::Both { min_f1: 1.0 }) };
+    let summary = place.judge(&order).await.unwrap();
+    assert_eq!(summary.left_out["no right answer, nor a document to tell from one with a golden answer"], 1);
+    let pairs = place.pairs("pairs.jsonl");
+    let told = pairs.iter().map(|pair| (pair.query.as_str(), pair.label, pair.documents.len()));
+    let (useful, noisy) = (Label::Useful, Label::Noisy);
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [("q1", useful, 2), ("q1", noisy, 1), ("q2", noisy, 1), ("q3", useful, 1)]
+    );
 }
