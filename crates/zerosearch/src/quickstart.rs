@@ -8,6 +8,7 @@ use crate::report;
 use crate::run::replace;
 use crate::stop::{Reason, Stop};
 
+mod claims;
 mod ledger;
 mod recipe;
 mod rows;
@@ -15,6 +16,7 @@ mod stage;
 mod summary;
 mod workshop;
 
+pub use claims::{Claims, Comparison, Findings, Spread};
 pub use ledger::Took;
 pub use stage::Stage;
 pub use summary::{Scores, Simulator, StageTook, Summary};

@@ -14,7 +14,7 @@ use super::sample::request;
 use super::subject::{About, Subject};
 use super::times::{Rounds, timed};
 use crate::qa::Question;
-use crate::rl::{Algorithm, Grpo, Kl, Recipe};
+use crate::rl::{Algorithm, Grpo, Kl, Recipe, Scored};
 use crate::rollout::{Author, Ending, Group, Scores, Trajectory, Transcript};
 
 /// What a step consists of.
@@ -116,7 +116,7 @@ async fn step(subject: &Subject, play: Play, round: u64) -> Result<[f64; 4]> {
     let learner = &subject.learner;
     let stage = Stage { policy: learner.policy(), play, vocabulary: subject.config.vocabulary };
     let (groups, sampling) = timed(stage.groups(Seed::run(round).index(play.turns as u64))).await;
-    let batch = recipe().batch(&groups?, Vec::new())?;
+    let batch = recipe().batch(&groups?, Scored::default())?;
     let (mut gradients, mut optimizer) = (0.0, 0.0);
     for update in &batch.updates {
         let (report, seconds) = timed(learner.accumulate(&update.examples, &update.loss)).await;
@@ -140,6 +140,7 @@ fn recipe() -> Recipe {
         entropy_bonus: 0.0,
         temperature: 1.0,
         updates_per_step: 1,
+        mask_documents: true,
     }
 }
 

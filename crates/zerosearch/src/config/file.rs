@@ -153,6 +153,7 @@ sections! {
         kl_type: String,
         kl_in: String,
         entropy_bonus: f64,
+        mask_documents: bool,
         max_broken_share: f64,
     }
     optimizer: OptimizerFile {

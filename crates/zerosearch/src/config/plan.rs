@@ -379,6 +379,8 @@ pub struct Rl {
     pub kl_in: KlPlace,
     /// How much entropy is rewarded.
     pub entropy_bonus: f64,
+    /// Whether documents are left out of the loss.
+    pub mask_documents: bool,
     /// The run stops when a larger share of a step's conversations is broken.
     pub max_broken_share: f64,
 }

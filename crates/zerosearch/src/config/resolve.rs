@@ -253,6 +253,7 @@ fn rl(file: RlFile) -> Resolved<Rl> {
         kl_type: name("rl.kl_type", file.kl_type, KlType::K3, KlType::NAMES)?,
         kl_in: name("rl.kl_in", file.kl_in, KlPlace::Loss, KlPlace::NAMES)?,
         entropy_bonus: at_least("rl.entropy_bonus", file.entropy_bonus.unwrap_or(0.0), 0.0)?,
+        mask_documents: file.mask_documents.unwrap_or(true),
         max_broken_share: between("rl.max_broken_share", file.max_broken_share.unwrap_or(0.2), 0.0, 1.0)?,
     })
 }

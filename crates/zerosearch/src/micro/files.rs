@@ -14,11 +14,12 @@ use super::pretraining::rows;
 use super::tokenizer::text;
 use super::world::World;
 
-/// What the base model is told: how a question is put to a policy and a query to a simulator, and the hint after a turn
-/// without an action.
-const PROMPTS: [(&str, &str); 3] = [
+/// What the base model is told: how a question is put to a policy and a query to a simulator, tuned or with demonstrations,
+/// and the hint after a turn without an action.
+const PROMPTS: [(&str, &str); 4] = [
     ("prompt.jinja", include_str!("prompts/prompt.jinja")),
     ("simulator.jinja", include_str!("prompts/simulator.jinja")),
+    ("simulator-prompted.jinja", include_str!("prompts/simulator-prompted.jinja")),
     ("hint.txt", include_str!("prompts/hint.txt")),
 ];
 /// How many questions are written for training; fewer where the world has not as many.

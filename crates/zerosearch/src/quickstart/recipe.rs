@@ -93,6 +93,15 @@ impl Recipe<'_> {
         self.plan(SIMULATOR, vec![Setting::of("simulator", "model", text(simulator))], Purpose::Simulate)
     }
 
+    /// The measurement of a model that was not tuned but is shown demonstrations.
+    pub(super) fn prompted(&self, model: &Path) -> Result<Plan> {
+        let settings = vec![
+            Setting::of("simulator", "model", text(model)),
+            Setting::of("simulator", "template", self.of_world("simulator-prompted.jinja")),
+        ];
+        self.plan(SIMULATOR, settings, Purpose::Simulate)
+    }
+
     /// The policy's training, with `changes` to it.
     pub(super) fn train(&self, simulator: &Path, changes: Vec<Setting>) -> Result<Plan> {
         let questions = vec![self.of_world("train.jsonl")];

@@ -107,7 +107,7 @@ impl Summary {
         let (before, after) = (&self.before, &self.after);
         let cell = |mean: f64, [low, high]: [f64; 2]| format!("{mean:.3} ({low:.3} to {high:.3})");
         let line = |name: &str, of: fn(&Scores) -> (f64, [f64; 2])| {
-            let [before, after] = [before, after].map(|it| of(it)).map(|(mean, ends)| cell(mean, ends));
+            let [before, after] = [before, after].map(of).map(|(mean, ends)| cell(mean, ends));
             format!("{name:<28} {before:<24} {after}\n")
         };
         let mut table = format!("{:<28} {:<24} after\n", "exact match, 400 questions", "before");

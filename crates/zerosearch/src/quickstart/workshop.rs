@@ -134,7 +134,9 @@ impl Workshop<'_> {
     }
 
     async fn measure(&self, folder: &Path) -> Result<Outcome> {
-        let plan = self.recipe.measure(&self.end_of(Stage::Simulator)?)?;
+        let tuned = self.recipe.measure(&self.end_of(Stage::Simulator)?)?;
+        let prompted = self.recipe.prompted(&self.base())?;
+        let plan = tuned.clone();
         let pool = Pool::new(&plan.model);
         let terms = Terms {
             pairs: self.recipe.of(Stage::Judge, "held-out.jsonl"),
@@ -143,7 +145,8 @@ impl Workshop<'_> {
             seed: plan.run.seed,
             max_broken_share: plan.rl.max_broken_share,
         };
-        let candidates = vec![Candidate { name: "tuned".into(), plan }];
+        let named = [("tuned", tuned), ("prompted", prompted)];
+        let candidates = named.map(|(name, plan)| Candidate { name: name.into(), plan }).into();
         let mut contest = Contest::open(terms, candidates, folder).await?;
         match self.stop.or(contest.hold(&pool)).await {
             Ok(held) => held?,

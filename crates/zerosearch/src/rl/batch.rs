@@ -21,6 +21,17 @@ pub struct Recipe {
     pub temperature: f32,
     /// Into how many optimizer batches the groups are split, at least 1. The second and later ones are off-policy.
     pub updates_per_step: usize,
+    /// Whether documents are left out of the loss. Else they are trained on as if the policy had written them.
+    pub mask_documents: bool,
+}
+
+/// Log-probabilities of the trajectories that are not broken, in the order of groups and members.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scored {
+    /// The reference policy's, for [`Recipe::reference_rows`].
+    pub reference: Vec<Vec<f32>>,
+    /// The policy's own, for [`Recipe::own_rows`].
+    pub own: Vec<Vec<f32>>,
 }
 
 /// What one training step has to teach, and what was left out of it.
@@ -53,7 +64,7 @@ pub struct Batch {
 pub struct Update {
     /// Its rows, in the order of groups and members.
     pub examples: Vec<Example>,
-    /// Its loss: a mean over all of the policy's tokens in `examples`.
+    /// Its loss: a mean over all tokens of `examples` that are trained.
     pub loss: Loss,
 }
 
@@ -85,9 +96,18 @@ pub enum BatchError {
         /// Log-probabilities of that piece.
         logprobs: usize,
     },
-    /// The reference's log-probabilities do not fit the trajectories.
-    #[error("the reference policy scored {0}; the batch has {1}")]
-    BadReference(String, String),
+    /// Log-probabilities do not fit the trajectories.
+    #[error("the policy that scores the rows scored {0}; the batch has {1}")]
+    BadScores(String, String),
+}
+
+fn check_length(trajectory: &Trajectory, scored: &[f32]) -> Result<(), BatchError> {
+    let tokens = trajectory.transcript.len();
+    if scored.len() == tokens {
+        return Ok(());
+    }
+    let found = format!("{} tokens of question {}", scored.len(), trajectory.question.id);
+    Err(BatchError::BadScores(found, format!("{tokens}")))
 }
 
 /// The trajectories that are not broken, in the order of groups and members.
@@ -119,23 +139,33 @@ impl Recipe {
         }
     }
 
-    /// Turns groups into a batch. `reference` holds the reference policy's log-probabilities of
-    /// [`Recipe::reference_rows`], in that order.
+    /// The rows that the policy itself has to score, at this recipe's temperature, before it is updated: it knows how likely
+    /// its own words were, but not how likely documents are. None where those are masked.
+    pub fn own_rows(&self, groups: &[Group]) -> Vec<Vec<TokenId>> {
+        if self.mask_documents {
+            Vec::new()
+        } else {
+            sound(groups).map(|it| it.transcript.tokens()).collect()
+        }
+    }
+
+    /// Turns groups into a batch, with the log-probabilities that this recipe asks for.
     ///
     /// Broken trajectories leave their group before anything is computed. Groups without any advantage are left out;
     /// in the others every trajectory counts, also one whose own advantage is 0.
-    pub fn batch(&self, groups: &[Group], reference: Vec<Vec<f32>>) -> Result<Batch, BatchError> {
-        let wanted = if self.kl.needs_reference() { sound(groups).count() } else { 0 };
-        if reference.len() != wanted {
-            return Err(BatchError::BadReference(
-                format!("{} rows", reference.len()),
-                format!("{wanted} that need it"),
-            ));
+    pub fn batch(&self, groups: &[Group], scored: Scored) -> Result<Batch, BatchError> {
+        let needed = [(&scored.reference, self.kl.needs_reference()), (&scored.own, !self.mask_documents)];
+        for (rows, is_needed) in needed {
+            let wanted = if is_needed { sound(groups).count() } else { 0 };
+            if rows.len() != wanted {
+                let told = (format!("{} rows", rows.len()), format!("{wanted} that need it"));
+                return Err(BatchError::BadScores(told.0, told.1));
+            }
         }
-        let mut reference = reference.into_iter();
+        let (mut reference, mut own) = (scored.reference.into_iter(), scored.own.into_iter());
         let rows: Vec<Vec<Row<'_>>> = groups
             .iter()
-            .map(|group| sound_in(group).map(|it| self.row(it, reference.next())).collect())
+            .map(|group| sound_in(group).map(|it| self.row(it, reference.next(), own.next())).collect())
             .collect::<Result<_, _>>()?;
         let rewards: Vec<Vec<f64>> =
             rows.iter().map(|group| group.iter().map(|row| row.reward).collect()).collect();
@@ -158,24 +188,30 @@ impl Recipe {
         &self,
         trajectory: &'a Trajectory,
         reference: Option<Vec<f32>>,
+        own: Option<Vec<f32>>,
     ) -> Result<Row<'a>, BatchError> {
         check(trajectory)?;
-        let tokens = trajectory.transcript.len();
-        let reference = reference.unwrap_or_default();
-        if self.kl.needs_reference() && reference.len() != tokens {
-            return Err(BatchError::BadReference(
-                format!("{} tokens of question {}", reference.len(), trajectory.question.id),
-                format!("{tokens}"),
-            ));
+        for scored in [&reference, &own].into_iter().flatten() {
+            check_length(trajectory, scored)?;
         }
-        let weights = trajectory.transcript.loss_weights();
-        let logprobs = trajectory.transcript.logprobs();
+        let reference = reference.unwrap_or_default();
+        let weights = trajectory.transcript.loss_weights(|author| self.trains(author));
+        let mut logprobs = trajectory.transcript.logprobs();
+        if let Some(own) = own {
+            let documents = trajectory.transcript.loss_weights(|author| author == Author::Search);
+            let tokens = logprobs.iter_mut().zip(own).zip(documents);
+            tokens.filter(|(_, weight)| *weight != 0.0).for_each(|((logprob, own), _)| *logprob = own);
+        }
         let (k1, coefficient) = match self.kl {
             Kl::InReward { coefficient } => (k1_sum(&weights, &logprobs, &reference), f64::from(coefficient)),
             Kl::Off | Kl::InLoss(_) => (0.0, 0.0),
         };
         let reward = f64::from(trajectory.reward) - coefficient * k1;
         Ok(Row { trajectory, weights, logprobs, reference, reward, k1 })
+    }
+
+    fn trains(&self, author: Author) -> bool {
+        author == Author::Policy || (author == Author::Search && !self.mask_documents)
     }
 
     fn count(&self, groups: &[Group], rows: &[Vec<Row<'_>>]) -> Batch {
@@ -246,7 +282,7 @@ impl Batch {
 
 impl Row<'_> {
     fn wrote(&self) -> bool {
-        self.weights.iter().any(|weight| *weight != 0.0)
+        self.trajectory.transcript.policy_tokens() > 0
     }
 }
 

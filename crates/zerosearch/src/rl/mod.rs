@@ -19,7 +19,7 @@ mod names;
 mod reinforce;
 mod schedule;
 
-pub use batch::{Batch, BatchError, Recipe, Update, sound};
+pub use batch::{Batch, BatchError, Recipe, Scored, Update, sound};
 pub use grpo::{Deviation, Grpo};
 pub use kl::{Kl, KlError, KlKind, KlPlace};
 pub use names::{ALGORITHMS, refuse};

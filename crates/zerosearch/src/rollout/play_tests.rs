@@ -50,7 +50,7 @@ async fn a_search_and_an_answer_make_this_transcript_token_by_token() {
     let three: Vec<f32> = (1..=3).map(made_up_logprob).collect();
     assert_eq!(trajectory.transcript.pieces[1].logprobs, three);
     let weights: Vec<f32> = [vec![0.0; 4], vec![1.0; 3], vec![0.0; 14], vec![1.0; 3]].concat();
-    assert_eq!(trajectory.transcript.loss_weights(), weights);
+    assert_eq!(trajectory.transcript.loss_weights(|author| author == Author::Policy), weights);
     assert_eq!(trajectory.ending, Ending::Answered("z".into()));
     assert_eq!((trajectory.reward, trajectory.scores.em), (1.0, 1.0));
     assert_eq!(trajectory.turns[0].action, Action::Search("x".into()));

@@ -72,9 +72,9 @@ impl Transcript {
             .sum()
     }
 
-    /// One weight for each token: 1 for the policy's, 0 for everybody else's.
-    pub fn loss_weights(&self) -> Vec<f32> {
-        self.for_each_token(|piece, _| if piece.author == Author::Policy { 1.0 } else { 0.0 })
+    /// One weight for each token: 1 for those of the authors that `counts`, 0 for everybody else's.
+    pub fn loss_weights(&self, counts: impl Fn(Author) -> bool) -> Vec<f32> {
+        self.for_each_token(|piece, _| if counts(piece.author) { 1.0 } else { 0.0 })
     }
 
     /// One number for each token: the log-probability it was sampled with, 0 for tokens of other authors.

@@ -187,6 +187,7 @@ fn recipe(plan: &Plan) -> Result<Recipe> {
         entropy_bonus: rl.entropy_bonus as f32,
         temperature: plan.rollout.temperature as f32,
         updates_per_step: rl.updates_per_step,
+        mask_documents: rl.mask_documents,
     })
 }
 

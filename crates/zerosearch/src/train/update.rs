@@ -5,7 +5,7 @@ use zerosearch_learner::{Adam, Example, LossReport};
 
 use super::Course;
 use crate::config::Optimizer;
-use crate::rl::Batch;
+use crate::rl::{Batch, Scored};
 use crate::rollout::Group;
 use crate::run::Row;
 
@@ -30,7 +30,12 @@ impl Course {
             Some(policy) if !rows.is_empty() => policy.score(&rows, self.recipe.temperature).await?,
             _ => Vec::new(),
         };
-        Ok(self.recipe.batch(groups, reference)?)
+        let rows = self.recipe.own_rows(groups);
+        let own = match &rows[..] {
+            [] => Vec::new(),
+            rows => self.learner.snapshot().await?.score(rows, self.recipe.temperature).await?,
+        };
+        Ok(self.recipe.batch(groups, Scored { reference, own })?)
     }
 
     /// Steps the learner once for each part of `batch`, and puts what it saw.

@@ -2,9 +2,21 @@
 
 use crate::program::{Desk, SHORT, questions, recipe};
 
-const VERBS: [&str; 13] = [
-    "train", "judge", "sft", "eval", "collect", "ask", "report", "score", "export", "convert", "world",
-    "bench", "doctor",
+const VERBS: [&str; 14] = [
+    "quickstart",
+    "train",
+    "judge",
+    "sft",
+    "eval",
+    "collect",
+    "ask",
+    "report",
+    "score",
+    "export",
+    "convert",
+    "world",
+    "bench",
+    "doctor",
 ];
 
 #[test]

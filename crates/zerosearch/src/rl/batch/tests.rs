@@ -59,7 +59,12 @@ fn recipe(algorithm: Algorithm) -> Recipe {
         entropy_bonus: 0.001,
         temperature: 1.0,
         updates_per_step: 1,
+        mask_documents: true,
     }
+}
+
+fn referred(reference: Vec<Vec<f32>>) -> Scored {
+    Scored { reference, own: Vec::new() }
 }
 
 fn leave_one_out() -> Recipe {
@@ -67,7 +72,7 @@ fn leave_one_out() -> Recipe {
 }
 
 fn batch(recipe: &Recipe, groups: &[Group]) -> Batch {
-    recipe.batch(groups, Vec::new()).unwrap()
+    recipe.batch(groups, Scored::default()).unwrap()
 }
 
 #[test]
@@ -140,7 +145,7 @@ fn k1_comes_off_the_reward_before_the_advantage() {
     assert_eq!(recipe.reference_rows(&groups), vec![vec![1, 2, 3, 4, 5, 6, 7, 8]; 2]);
     let near = vec![0.0, -9.0, -1.5, -2.0, -9.0, -9.0, -9.0, -2.5];
     let far = vec![0.0, -9.0, -4.0, -4.0, -9.0, -9.0, -9.0, -4.0];
-    let batch = recipe.batch(&groups, vec![near, far]).unwrap();
+    let batch = recipe.batch(&groups, referred(vec![near, far])).unwrap();
     let advantages: Vec<f32> =
         batch.updates[0].examples.iter().map(|example| example.advantages[2]).collect();
     assert!((advantages[0] - 0.6).abs() < 1e-6 && (advantages[1] + 0.6).abs() < 1e-6, "{advantages:?}");
@@ -155,7 +160,7 @@ fn the_loss_carries_its_penalty_and_the_rows_their_reference() {
     let recipe = Recipe { kl: Kl::InLoss(penalty), ..leave_one_out() };
     let reference: Vec<Vec<f32>> = (0..2).map(|row| vec![row as f32 - 5.0; 8]).collect();
     let groups = [broken(group("a", &[1.0, 0.3, 0.0]), 1)];
-    let batch = recipe.batch(&groups, reference.clone()).unwrap();
+    let batch = recipe.batch(&groups, referred(reference.clone())).unwrap();
     let update = &batch.updates[0];
     assert_eq!((update.loss.kl, update.loss.entropy_bonus), (Some(penalty), 0.001));
     assert_eq!(update.examples[1].reference_logprobs, reference[1]);
@@ -174,8 +179,9 @@ fn rows_in_which_the_policy_wrote_nothing_count_for_the_mean_and_are_not_trained
 
 #[test]
 fn what_cannot_be_trained_on_is_refused() {
-    let refusal =
-        |recipe: &Recipe, group: Group, reference| recipe.batch(&[group], reference).unwrap_err().to_string();
+    let refusal = |recipe: &Recipe, group: Group, reference| {
+        recipe.batch(&[group], referred(reference)).unwrap_err().to_string()
+    };
     let plain = leave_one_out();
     assert_eq!(
         refusal(&plain, group("a", &[1.0, f32::NAN]), Vec::new()),
@@ -191,10 +197,27 @@ fn what_cannot_be_trained_on_is_refused() {
     let with_kl = Recipe { kl: Kl::InReward { coefficient: 0.1 }, ..plain };
     assert_eq!(
         refusal(&with_kl, group("c", &[1.0, 0.0]), Vec::new()),
-        "the reference policy scored 0 rows; the batch has 2 that need it"
+        "the policy that scores the rows scored 0 rows; the batch has 2 that need it"
     );
     assert_eq!(
         refusal(&with_kl, group("c", &[1.0]), vec![vec![0.0; 3]]),
-        "the reference policy scored 3 tokens of question c; the batch has 8"
+        "the policy that scores the rows scored 3 tokens of question c; the batch has 8"
     );
+}
+
+/// The policy's tokens keep the log-probabilities that they were sampled with, documents take those that the policy
+/// gives them; prompts stay out. Six tokens are trained instead of three.
+#[test]
+fn without_the_mask_documents_are_trained_like_the_policys_own_words() {
+    let recipe = Recipe { mask_documents: false, ..leave_one_out() };
+    let groups = [group("a", &[1.0, 0.0])];
+    assert_eq!(recipe.own_rows(&groups), vec![vec![1, 2, 3, 4, 5, 6, 7, 8]; 2]);
+    let own = vec![vec![-9.0, -9.0, -9.0, -9.0, -0.5, -0.6, -0.7, -9.0]; 2];
+    let batch = recipe.batch(&groups, Scored { own, ..Scored::default() }).unwrap();
+    let example = &batch.updates[0].examples[0];
+    assert_eq!(example.weights, [0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]);
+    assert_eq!(example.old_logprobs[2..], [-1.0, -2.0, -0.5, -0.6, -0.7, -3.0]);
+    assert_eq!((batch.updates[0].loss.normalizer, batch.policy_tokens), (12.0, 6));
+    let told = recipe.batch(&groups, Scored::default()).unwrap_err().to_string();
+    assert_eq!(told, "the policy that scores the rows scored 0 rows; the batch has 2 that need it");
 }
