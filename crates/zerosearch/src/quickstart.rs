@@ -74,14 +74,18 @@ impl Quickstart {
     fn conclude(&self, ledger: &Ledger) -> Result<Summary> {
         let took = |stage: Stage| Some((stage.folder().to_owned(), ledger.took(stage.folder())?));
         let stages = Stage::ALL.into_iter().filter_map(took);
-        let summary = Summary::of(&self.recipe(), self.world_seed, stages.collect())?;
+        let asked = |stage: Stage| Asked::ALL.map(|asked| format!("{}/{}", stage.folder(), asked.folder()));
+        let runs = [Stage::Train, Stage::Simulator].map(|stage| stage.folder().to_owned());
+        let folders = asked(Stage::Before).into_iter().chain(asked(Stage::After)).chain(runs);
+        let summary = Summary {
+            folders: folders.collect(),
+            ..Summary::of(&self.recipe(), self.world_seed, stages.collect())?
+        };
         let path = self.folder.join("summary.json");
         replace(&path, &serde_json::to_vec_pretty(&summary)?)
             .with_context(|| format!("{} cannot be written", path.display()))?;
-        let asked = |stage: Stage| Asked::ALL.map(|asked| self.recipe().of(stage, asked.folder()));
-        let runs = [Stage::Train, Stage::Simulator].map(|stage| self.folder.join(stage.folder()));
         report::write(&report::Wanted {
-            folders: asked(Stage::Before).into_iter().chain(asked(Stage::After)).chain(runs).collect(),
+            folders: vec![self.folder.clone()],
             page: self.folder.join("report.html"),
             plots: None,
             price_per_1000_searches: None,

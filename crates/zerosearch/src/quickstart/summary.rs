@@ -32,6 +32,8 @@ pub struct Summary {
     pub tokens: u64,
     /// In their order.
     pub stages: Vec<StageTook>,
+    /// Folders of evaluations and runs, as paths within the quickstart's: what `zerosearch report` shows of it.
+    pub folders: Vec<String>,
 }
 
 /// What a policy reaches on the held-out questions, with the real engine and greedy where nothing else is said. Every
@@ -99,6 +101,7 @@ impl Summary {
             seconds: stages.iter().map(|(_, took)| took.seconds).sum(),
             tokens: stages.iter().map(|(_, took)| took.tokens).sum(),
             stages: stages.into_iter().map(|(stage, took)| StageTook { stage, took }).collect(),
+            folders: Vec::new(),
         })
     }
 

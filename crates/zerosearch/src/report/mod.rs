@@ -12,6 +12,7 @@ mod conversation;
 mod figures;
 mod history;
 mod page;
+mod parts;
 mod plots;
 mod sample;
 mod series;

@@ -14,9 +14,10 @@ use super::budget;
 use super::comparison::{Examined, changes, examined, pictures, scores};
 use super::figures::{Album, albums};
 use super::history::{Chapter, chapter, differences, facts};
+use super::parts;
 use super::plots::{self, Plot};
 use super::sample::{Collection, sample};
-use super::source::{Source, open_all};
+use super::source::{Source, names, open_all};
 use super::table::{Table, grouped};
 use super::vocabulary::Vocabularies;
 use crate::run::replace;
@@ -63,6 +64,7 @@ struct Content {
     changes: Option<Table>,
     evaluation_pictures: Vec<String>,
     albums: Vec<Curves>,
+    journey: Option<Table>,
     stages: Option<Table>,
     searches: Option<Table>,
     price_is_given: bool,
@@ -83,14 +85,17 @@ struct Curves {
 /// # Errors
 /// Where a folder is none of a run or an evaluation, holds a broken file, or nothing can be written.
 pub fn write(wanted: &Wanted) -> Result<Made> {
-    let mut sources = open_all(&wanted.folders)?;
+    let mut sources = open_all(&parts::expanded(&wanted.folders)?)?;
     let vocabularies = Vocabularies::of(&mut sources);
     let examined = examined(&sources)?;
     let collections = sample(&sources, &examined, &vocabularies)?;
     let albums = albums(&sources);
     let plots = drawn(&albums, &examined);
-    let content = content(wanted, &sources, &examined, &collections);
-    let content = Content { albums: albums.iter().map(curves).collect(), ..content };
+    let content = Content {
+        journey: parts::stages(&wanted.folders)?,
+        albums: albums.iter().map(curves).collect(),
+        ..content(wanted, &sources, &examined, &collections)
+    };
     let page = render(&content, &serde_json::to_string(&collections)?)?;
     write_page(&wanted.page, &page)?;
     if let Some(folder) = &wanted.plots {
@@ -143,7 +148,7 @@ fn content(
     examined: &[Examined],
     collections: &[Collection],
 ) -> Content {
-    let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
+    let names = names(&wanted.folders);
     let (shown, all) = counted(collections);
     Content {
         title: names.join(", "),
@@ -155,6 +160,7 @@ fn content(
         changes: changes(examined),
         evaluation_pictures: pictures(examined).iter().map(|(_, picture)| picture.svg()).collect(),
         albums: Vec::new(),
+        journey: None,
         stages: budget::stages(sources, examined),
         searches: budget::searches(sources, examined, wanted.price_per_1000_searches),
         price_is_given: wanted.price_per_1000_searches.is_some(),

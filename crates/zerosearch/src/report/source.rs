@@ -195,7 +195,7 @@ fn not_a_source(folder: &Path) -> Problem {
 }
 
 /// The last part of each folder's path; where two are the same, as many parts as tell them apart.
-fn names(folders: &[PathBuf]) -> Vec<String> {
+pub(super) fn names(folders: &[PathBuf]) -> Vec<String> {
     let parts: Vec<Vec<String>> = folders.iter().map(|folder| parts_of(folder)).collect();
     let name = |parts: &[String], count: usize| parts[parts.len().saturating_sub(count)..].join("/");
     let longest = parts.iter().map(Vec::len).max().unwrap_or(0);

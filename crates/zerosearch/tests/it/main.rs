@@ -9,6 +9,7 @@ mod configs;
 mod house;
 mod learns;
 mod program;
+mod quickstart;
 mod report;
 mod resumes;
 mod server;
