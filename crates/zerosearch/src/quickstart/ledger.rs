@@ -75,10 +75,10 @@ impl Ledger {
                 self.leave(stage, seconds)?;
                 Ok(Err(reason))
             }
-            Err(error) => {
-                self.leave(stage, seconds)?;
-                Err(error)
-            }
+            Err(error) => Err(match self.leave(stage, seconds) {
+                Ok(()) => error,
+                Err(also) => error.context(format!("the time it took could not be noted ({also:#})")),
+            }),
         }
     }
 

@@ -13,7 +13,7 @@ const TRAIN: &str = include_str!("../../../../configs/micro/train.toml");
 const SIMULATOR: &str = include_str!("../../../../configs/micro/simulator.toml");
 
 /// Conversations about each training question that the simulator learns from.
-const SAMPLES: i64 = 2;
+const SAMPLES: i64 = 4;
 
 /// In what way the policy is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -135,7 +135,7 @@ impl Workshop<'_> {
 
     async fn measure(&self, folder: &Path) -> Result<Outcome> {
         let tuned = self.recipe.measure(&self.end_of(Stage::Simulator)?)?;
-        let prompted = self.recipe.prompted(&self.base())?;
+        let (prompted, untuned) = (self.recipe.prompted(&self.base())?, self.recipe.measure(&self.base())?);
         let plan = tuned.clone();
         let pool = Pool::new(&plan.model);
         let terms = Terms {
@@ -145,7 +145,7 @@ impl Workshop<'_> {
             seed: plan.run.seed,
             max_broken_share: plan.rl.max_broken_share,
         };
-        let named = [("tuned", tuned), ("prompted", prompted)];
+        let named = [("tuned", tuned), ("prompted", prompted), ("untuned", untuned)];
         let candidates = named.map(|(name, plan)| Candidate { name: name.into(), plan }).into();
         let mut contest = Contest::open(terms, candidates, folder).await?;
         match self.stop.or(contest.hold(&pool)).await {

@@ -18,6 +18,8 @@ pub(super) enum Arm {
     NoNoise,
     /// The base model plays the engine, prompted with demonstrations.
     Prompted,
+    /// The base model plays the engine, asked as the tuned one is.
+    Untuned,
     /// Documents are trained like the policy's own words.
     Unmasked,
     /// REINFORCE on the raw reward instead of GRPO.
@@ -27,11 +29,12 @@ pub(super) enum Arm {
 }
 
 impl Arm {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::RealEngine,
         Self::ConstantNoise,
         Self::NoNoise,
         Self::Prompted,
+        Self::Untuned,
         Self::Unmasked,
         Self::Reinforce,
         Self::NoSearch,
@@ -44,6 +47,7 @@ impl Arm {
             Self::ConstantNoise => "constant-noise",
             Self::NoNoise => "no-noise",
             Self::Prompted => "prompted-simulator",
+            Self::Untuned => "untuned-simulator",
             Self::Unmasked => "no-mask",
             Self::Reinforce => "reinforce",
             Self::NoSearch => "no-search",
@@ -57,6 +61,7 @@ impl Arm {
             Self::ConstantNoise => "constant noise, the curriculum's mean, instead of the curriculum",
             Self::NoNoise => "no noise instead of the curriculum",
             Self::Prompted => "the base as simulator, prompted with demonstrations, instead of the tuned one",
+            Self::Untuned => "the base as simulator, asked as the tuned one is, instead of it",
             Self::Unmasked => "documents trained as well, instead of masked",
             Self::Reinforce => "REINFORCE on the raw reward instead of GRPO",
             Self::NoSearch => "no search, in training and evaluation",
@@ -91,6 +96,7 @@ impl Arm {
                 Setting::of("simulator", "model", of_world("base")),
                 Setting::of("simulator", "template", of_world("simulator-prompted.jinja")),
             ],
+            Self::Untuned => vec![Setting::of("simulator", "model", of_world("base"))],
             Self::Unmasked => vec![Setting::of("rl", "mask_documents", false)],
             Self::Reinforce => vec![Setting::of("rl", "algorithm", "reinforce")],
             Self::NoSearch => vec![Setting::of("rollout", "engine", "none")],
