@@ -52,7 +52,8 @@ impl Packed {
     pub(crate) fn blocks(&self, network: &Network) -> KeyValueBlocks {
         let config = &network.config;
         let dimensions = [1, config.kv_heads, config.head_width];
-        let mut blocks = KeyValueBlocks::new(network.machine.arithmetic, dimensions);
+        let home = network.machine.threads.key_values();
+        let mut blocks = KeyValueBlocks::new(network.machine.arithmetic, dimensions, home);
         blocks.grow(self.first_tokens.len());
         blocks
     }

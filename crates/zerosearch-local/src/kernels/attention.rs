@@ -5,7 +5,7 @@
 //! an exact zero, and its value is not looked at: it may be left over, or not finite. A query's result therefore depends on
 //! the keys and values that it sees alone.
 
-use super::block::{BLOCK, BlockLayout, BlockWords, KeyValueBlocks, Word, head};
+use super::block::{BLOCK, Block, BlockLayout, BlockWords, KeyValueBlocks, Word, head};
 use super::exp::exp;
 use super::isa::Isa;
 use super::pair::Pair;
@@ -204,7 +204,7 @@ impl Work<'_> {
 }
 
 /// Blocks and what they look like.
-type Store<'a, W> = (&'a [Box<[W]>], BlockLayout);
+type Store<'a, W> = (&'a [Block<W>], BlockLayout);
 
 /// Replaces scores by e^(score - maximum); returns the maximum and the sum. Sixteen sums run side by side and are added in
 /// a fixed order at the end, so trailing masked keys change nothing.

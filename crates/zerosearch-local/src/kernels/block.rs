@@ -5,13 +5,17 @@
 //! head has its keys as `[head_width][BLOCK]` and its values as `[BLOCK][padded head_width]`; in bf16 two neighbours of the
 //! first dimension share a [`Pair`], as dot products want them.
 
-use bytemuck::{Pod, zeroed_vec};
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+
+use bytemuck::Pod;
 
 use super::attention::{AttentionRow, AttentionShape, assert_disjoint};
 use super::element::{Arithmetic, Bf16, Element};
 use super::pair::Pair;
 use super::strip::LANES;
 use super::threads::{SharedPointer, Threads};
+use super::workspace::{Buffer, Workspace};
 
 /// Positions of one block.
 pub(crate) const BLOCK: usize = LANES;
@@ -96,21 +100,47 @@ impl BlockLayout {
 pub(crate) struct KeyValueBlocks {
     pub(super) layout: BlockLayout,
     pub(super) words: BlockWords,
+    home: Workspace,
 }
 
 pub(super) enum BlockWords {
-    Bf16(Vec<Box<[Pair]>>),
-    F32(Vec<Box<[f32]>>),
+    Bf16(Vec<Block<Pair>>),
+    F32(Vec<Block<f32>>),
+}
+
+/// The words of one block.
+pub(super) struct Block<W> {
+    memory: Buffer,
+    word: PhantomData<W>,
+}
+
+impl<W: Word> Deref for Block<W> {
+    type Target = [W];
+
+    #[inline(always)]
+    fn deref(&self) -> &[W] {
+        self.memory.numbers()
+    }
+}
+
+impl<W: Word> DerefMut for Block<W> {
+    fn deref_mut(&mut self) -> &mut [W] {
+        self.memory.numbers_mut()
+    }
 }
 
 impl KeyValueBlocks {
-    /// An empty store. `[layers, kv_heads, head_width]` of the model.
-    pub(crate) fn new(arithmetic: Arithmetic, [layers, kv_heads, head_width]: [usize; 3]) -> Self {
+    /// An empty store of blocks from `home`. `[layers, kv_heads, head_width]` of the model.
+    pub(crate) fn new(
+        arithmetic: Arithmetic,
+        [layers, kv_heads, head_width]: [usize; 3],
+        home: &Workspace,
+    ) -> Self {
         let words = match arithmetic {
             Arithmetic::Bf16 => BlockWords::Bf16(Vec::new()),
             Arithmetic::F32 => BlockWords::F32(Vec::new()),
         };
-        Self { layout: BlockLayout { layers, kv_heads, head_width }, words }
+        Self { layout: BlockLayout { layers, kv_heads, head_width }, words, home: home.clone() }
     }
 
     /// Bytes of one block.
@@ -121,11 +151,11 @@ impl KeyValueBlocks {
         }
     }
 
-    /// Grows the store to `count` blocks, zero at first.
+    /// Grows the store to `count` blocks, which hold whatever was there before.
     pub(crate) fn grow(&mut self, count: usize) {
         match &mut self.words {
-            BlockWords::Bf16(blocks) => grow(blocks, count, self.layout),
-            BlockWords::F32(blocks) => grow(blocks, count, self.layout),
+            BlockWords::Bf16(blocks) => grow(blocks, count, (self.layout, &self.home)),
+            BlockWords::F32(blocks) => grow(blocks, count, (self.layout, &self.home)),
         }
     }
 
@@ -145,8 +175,9 @@ impl KeyValueBlocks {
     }
 }
 
-fn grow<W: Word>(blocks: &mut Vec<Box<[W]>>, count: usize, layout: BlockLayout) {
-    blocks.resize_with(count, || zeroed_vec(layout.block_length::<W>()).into_boxed_slice());
+fn grow<W: Word>(blocks: &mut Vec<Block<W>>, count: usize, (layout, home): (BlockLayout, &Workspace)) {
+    let length = layout.block_length::<W>();
+    blocks.resize_with(count, || Block { memory: home.take(length), word: PhantomData });
 }
 
 /// The keys and the values of one head in one block.
@@ -189,7 +220,7 @@ fn stretches(rows: &[AttentionRow]) -> Vec<Stretch> {
 
 fn store<W: Word>(
     threads: &Threads,
-    (blocks, place): (&mut [Box<[W]>], (BlockLayout, usize)),
+    (blocks, place): (&mut [Block<W>], (BlockLayout, usize)),
     shape: AttentionShape,
     (rows, fused): (&[AttentionRow], &mut [f32]),
 ) {

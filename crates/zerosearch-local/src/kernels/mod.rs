@@ -45,4 +45,4 @@ pub(crate) use rotary::{RotaryTable, rotate};
 pub(crate) use stored::Stored;
 pub(crate) use swiglu::{swiglu, swiglu_backward};
 pub use threads::Threads;
-pub(crate) use workspace::Buffer;
+pub(crate) use workspace::{Buffer, Workspace};

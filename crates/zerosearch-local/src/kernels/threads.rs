@@ -28,6 +28,7 @@ pub struct Threads {
     workers: Vec<JoinHandle<()>>,
     workspace: Workspace,
     kept: Workspace,
+    key_values: Workspace,
 }
 
 struct Shared {
@@ -72,6 +73,7 @@ impl Threads {
             workers,
             workspace: Workspace::default(),
             kept: Workspace::default(),
+            key_values: Workspace::exact(),
         }
     }
 
@@ -94,6 +96,11 @@ impl Threads {
     /// that is too large for its use would be too large thirty times.
     pub(crate) fn kept(&self) -> &Workspace {
         &self.kept
+    }
+
+    /// Memory for blocks of keys and values, which the next version of a model finds again.
+    pub(crate) fn key_values(&self) -> &Workspace {
+        &self.key_values
     }
 
     /// Keeps the pool for a pass of many loops, until the guard is dropped. Two models that take turns loop by loop would

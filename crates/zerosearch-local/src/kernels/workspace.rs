@@ -20,10 +20,18 @@ struct Line([u32; 16]);
 ///
 /// Where no free buffer is large enough, the largest free one is given up for a larger: work that comes again with other
 /// lengths soon finds all that it needs, and no more is held than the most that was in use together of each magnitude.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Workspace {
     /// Sorted by length.
     free: Arc<Mutex<Vec<Vec<Line>>>>,
+    /// How many times too large a buffer may be for its use.
+    loosest: usize,
+}
+
+impl Default for Workspace {
+    fn default() -> Self {
+        Self { free: Arc::default(), loosest: LOOSEST }
+    }
 }
 
 /// A stretch of `length` numbers of four bytes; goes back to its workspace when dropped.
@@ -34,6 +42,11 @@ pub(crate) struct Buffer {
 }
 
 impl Workspace {
+    /// A workspace whose buffers serve one length alone: many of them are in use at once, so that none may waste memory.
+    pub(crate) fn exact() -> Self {
+        Self { loosest: 1, ..Self::default() }
+    }
+
     /// Room for `length` numbers, which hold whatever was there before.
     pub(crate) fn take(&self, length: usize) -> Buffer {
         let needed = length.div_ceil(16);
@@ -58,7 +71,7 @@ impl Workspace {
     fn find(&self, needed: usize) -> Option<Vec<Line>> {
         let mut free = self.free();
         let first = free.partition_point(|lines| lines.len() < needed);
-        if free.get(first).is_some_and(|lines| lines.len() <= LOOSEST * needed.max(16)) {
+        if free.get(first).is_some_and(|lines| lines.len() <= self.loosest * needed.max(16)) {
             return Some(free.remove(first));
         }
         let too_small = first.checked_sub(1).map(|last| free.remove(last));

@@ -10,7 +10,7 @@ use zerosearch_learner::Objective;
 
 use super::refusals::greedy;
 use super::*;
-use crate::kernels::{Arithmetic, Isa, KeyValueBlocks, Threads};
+use crate::kernels::{Arithmetic, Isa, KeyValueBlocks, Threads, Workspace};
 use crate::model::Batch;
 use crate::options::PolicyOptions;
 
@@ -64,7 +64,8 @@ impl Fixture {
                 let count = row.len().div_ceil(crate::kernels::BLOCK);
                 batch.push(row, 0, (0..count as u32).collect());
                 let dimensions = [config.layers, config.kv_heads, config.head_width];
-                let mut blocks = KeyValueBlocks::new(network.machine.arithmetic, dimensions);
+                let mut blocks =
+                    KeyValueBlocks::new(network.machine.arithmetic, dimensions, &Workspace::default());
                 blocks.grow(count);
                 let stream = network.forward(&batch, &mut blocks);
                 network.logits(&stream, &(0..row.len()).collect::<Vec<_>>()).to_vec()

@@ -137,10 +137,10 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::Arithmetic;
+    use crate::kernels::{Arithmetic, Workspace};
 
     fn cache(capacity: usize) -> Cache {
-        Cache::new(KeyValueBlocks::new(Arithmetic::F32, [1, 1, 2]), capacity)
+        Cache::new(KeyValueBlocks::new(Arithmetic::F32, [1, 1, 2], &Workspace::default()), capacity)
     }
 
     fn tokens(value: TokenId) -> [TokenId; BLOCK] {

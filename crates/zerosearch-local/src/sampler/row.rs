@@ -134,7 +134,7 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::{Arithmetic, KeyValueBlocks};
+    use crate::kernels::{Arithmetic, KeyValueBlocks, Workspace};
 
     /// A row of one pass that reads `tokens` at once, and how many of them it computes.
     fn enter(tokens: &[TokenId], cache: &mut Cache) -> (Row, usize) {
@@ -150,7 +150,8 @@ mod tests {
     #[test]
     fn a_group_that_enters_together_computes_its_prompt_once() {
         for (length, rest) in [(4 * BLOCK, BLOCK), (4 * BLOCK + 1, 1), (4 * BLOCK + 7, 7)] {
-            let mut cache = Cache::new(KeyValueBlocks::new(Arithmetic::F32, [1, 1, 2]), 100);
+            let mut cache =
+                Cache::new(KeyValueBlocks::new(Arithmetic::F32, [1, 1, 2], &Workspace::default()), 100);
             let prompt: Vec<TokenId> = (0..length as TokenId).collect();
             let rows: Vec<(Row, usize)> = (0..8).map(|_| enter(&prompt, &mut cache)).collect();
             let computed: Vec<usize> = rows.iter().map(|row| row.1).collect();

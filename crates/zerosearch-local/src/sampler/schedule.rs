@@ -11,7 +11,7 @@ use zerosearch_learner::{LearnerError, Result, Sample, SamplingRequest, TokenId}
 use super::cache::Cache;
 use super::pick::pick;
 use super::row::{Call, Row};
-use crate::kernels::{Arithmetic, BLOCK, KeyValueBlocks};
+use crate::kernels::{Arithmetic, BLOCK, KeyValueBlocks, Workspace};
 use crate::model::config::ModelConfig;
 use crate::model::{Batch, Network};
 
@@ -32,17 +32,19 @@ pub(crate) struct Sampler {
 impl Sampler {
     /// How many tokens a cache of at most `cache_bytes` holds for this model.
     pub(crate) fn room(config: &ModelConfig, arithmetic: Arithmetic, cache_bytes: usize) -> usize {
-        capacity(config, &blocks_of(config, arithmetic), cache_bytes).saturating_mul(BLOCK)
+        capacity(config, &blocks_of(config, arithmetic, &Workspace::default()), cache_bytes)
+            .saturating_mul(BLOCK)
     }
 
     /// Bytes of keys and values of one token.
     pub(crate) fn bytes_per_token(config: &ModelConfig, arithmetic: Arithmetic) -> usize {
-        blocks_of(config, arithmetic).block_bytes() / BLOCK
+        blocks_of(config, arithmetic, &Workspace::default()).block_bytes() / BLOCK
     }
 
     /// Starts a scheduler whose cache takes at most `cache_bytes`.
     pub(crate) fn start(network: Arc<Network>, text: Arc<Text>, cache_bytes: usize) -> Self {
-        let blocks = blocks_of(&network.config, network.machine.arithmetic);
+        let machine = &network.machine;
+        let blocks = blocks_of(&network.config, machine.arithmetic, machine.threads.key_values());
         let capacity = capacity(&network.config, &blocks, cache_bytes);
         let (calls, incoming) = channel();
         let scheduler = Scheduler {
@@ -73,8 +75,8 @@ impl Sampler {
     }
 }
 
-fn blocks_of(config: &ModelConfig, arithmetic: Arithmetic) -> KeyValueBlocks {
-    KeyValueBlocks::new(arithmetic, [config.layers, config.kv_heads, config.head_width])
+fn blocks_of(config: &ModelConfig, arithmetic: Arithmetic, home: &Workspace) -> KeyValueBlocks {
+    KeyValueBlocks::new(arithmetic, [config.layers, config.kv_heads, config.head_width], home)
 }
 
 fn capacity(config: &ModelConfig, blocks: &KeyValueBlocks, cache_bytes: usize) -> usize {

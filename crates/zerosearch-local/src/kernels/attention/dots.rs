@@ -1,8 +1,8 @@
 //! Attention with bf16 dot products: queries and weights are rounded to bf16, as keys and values are; sums are f32.
 
 use std::arch::x86_64::{
-    __m512, __m512i, _mm512_and_si512, _mm512_loadu_si512, _mm512_mask_mov_ps, _mm512_mul_ps,
-    _mm512_set1_epi32, _mm512_set1_ps, _mm512_storeu_ps,
+    __m512, __m512i, _MM_HINT_T1, _mm_prefetch, _mm512_and_si512, _mm512_loadu_si512, _mm512_mask_mov_ps,
+    _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_storeu_ps,
 };
 
 use super::super::dot::{Pairs, ROWS, Sums, dot, multiply_add, narrow, zero};
@@ -55,6 +55,10 @@ fn attend<const R: usize>(work: &Work<'_>, first: usize, store: Store<'_, Pair>,
     let keys = seen.len() * BLOCK;
     let (mut whole, mut index) = (seen.chunks_exact(VECTORS), 0);
     for blocks in whole.by_ref() {
+        if work.queries() <= ROWS {
+            // The only tile: nothing was here before to have read the next blocks.
+            fetch(work, &seen[index + VECTORS..seen.len().min(index + 2 * VECTORS)], store);
+        }
         let blocks: [u32; VECTORS] = std::array::from_fn(|v| blocks[v]);
         scores(work, (&queries, keys), (blocks, index), store, scratch);
         index += VECTORS;
@@ -80,6 +84,18 @@ fn attend<const R: usize>(work: &Work<'_>, first: usize, store: Store<'_, Pair>,
     }
     for (r, &query) in queries.iter().enumerate() {
         work.write(query, &totals[r], denominators[r]);
+    }
+}
+
+/// Brings keys and values near.
+#[inline]
+#[target_feature(enable = "sse")]
+fn fetch(work: &Work<'_>, blocks: &[u32], (store, layout): Store<'_, Pair>) {
+    for &block in blocks {
+        let (keys, values) = head(&store[block as usize], layout, work.layer, work.item.kv_head);
+        for line in keys.chunks(LANES).chain(values.chunks(LANES)) {
+            _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast());
+        }
     }
 }
 

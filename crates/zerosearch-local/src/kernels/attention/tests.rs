@@ -4,7 +4,7 @@ use rand::RngExt;
 use zerosearch_learner::seed::Seed;
 
 use super::*;
-use crate::kernels::{Arithmetic, AttentionGradients, attention_backward};
+use crate::kernels::{Arithmetic, AttentionGradients, Workspace, attention_backward};
 
 /// Row lengths around the borders of blocks, items and tiles.
 const LENGTHS: [usize; 6] = [1, 15, 16, 17, 33, 50];
@@ -56,7 +56,8 @@ impl Case {
             (first_token, used) = (first_token + tokens, end);
         }
         let mut fused = numbers(first_token * shape.fused_width(), 1);
-        let mut blocks = KeyValueBlocks::new(arithmetic, [1, shape.kv_heads, shape.head_width]);
+        let dimensions = [1, shape.kv_heads, shape.head_width];
+        let mut blocks = KeyValueBlocks::new(arithmetic, dimensions, &Workspace::default());
         blocks.grow(used as usize);
         // What a block held before its row: a masked key must not show.
         let old = numbers(shape.fused_width(), 2);
