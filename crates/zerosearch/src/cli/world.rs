@@ -15,12 +15,12 @@ use super::screen::say;
 /// People, cities, countries, companies and books with invented names, a short true document for each fact, and questions
 /// that need one or two facts. The evaluation questions are about entities that no training question or training document
 /// is about, so that only reading can answer them. The folder gets corpus.jsonl (all documents), corpus-train.jsonl,
-/// train.jsonl, eval.jsonl, tokenizer/ and base/, a model of 1.5 MB to start from; the same seed gives the same bytes.
+/// train.jsonl, eval.jsonl, tokenizer/ and base/, a model of 2 MB to start from; the same seed gives the same bytes.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   zerosearch world --seed 7 --out worlds/7
-  zerosearch world --out worlds/pretraining --pretraining 150 --rows 1200")]
+  zerosearch world --out worlds/pretraining --pretraining 400 --rows 1200")]
 pub(super) struct World {
     /// Draws the world and its questions
     #[arg(long, value_name = "SEED", default_value_t = 1)]

@@ -111,3 +111,36 @@ fn mean_noise(recipe: &Recipe<'_>) -> Result<f64> {
     let curriculum = Curriculum::new(noise.noise_start, noise.noise_end, steps)?.with_base(noise.base)?;
     Ok((1..=steps).map(|step| curriculum.noise(step)).sum::<f64>() / steps as f64)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn recipe() -> Recipe<'static> {
+        Recipe { folder: Path::new("q"), seed: 1 }
+    }
+
+    #[test]
+    fn every_arm_is_a_plan_of_its_own_with_the_same_samples() {
+        let plan = |changes| recipe().train(Path::new("simulator"), changes).unwrap();
+        let mut plans = vec![plan(Vec::new())];
+        for arm in Arm::ALL {
+            let changed = plan(arm.changes(&recipe()).unwrap());
+            assert!(plans.iter().all(|other| *other != changed), "{}", arm.name());
+            let samples = |plan: &crate::config::Plan| {
+                (plan.rl.steps, plan.rl.questions_per_step, plan.rl.group_size, plan.run.seed)
+            };
+            assert_eq!(samples(&changed), samples(&plans[0]), "{}", arm.name());
+            plans.push(changed);
+        }
+    }
+
+    /// By hand: the mean of 4^(i/40) over i = 1 to 40 is a geometric sum, r (4 - 1) / (r - 1) / 40 with r = 4^(1/40), 2.2018; less 1
+    /// over 3, and half of that.
+    #[test]
+    fn constant_noise_is_as_much_noise_in_all() {
+        assert!((mean_noise(&recipe()).unwrap() - 0.2003).abs() < 1e-4);
+    }
+}
