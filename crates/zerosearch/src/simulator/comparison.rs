@@ -66,7 +66,7 @@ const NOTHING: &str = "-";
 const LEGEND: &str = "\
 useful, noisy   calls told so with a golden answer in the documents
 separation      useful less noisy
-last hop        useful, for the last queries of conversations whose documents were useful
+last hop        useful, for the last queries of conversations, where the engine found a golden answer
 format errors   calls with fewer documents than asked for, or written again
 documents       given for each one asked for; distinct: different ones for each one given
 overlap         token F1 of a document with the most similar one of the engine
