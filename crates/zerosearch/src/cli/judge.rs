@@ -28,6 +28,7 @@ use super::screen::say;
 #[command(after_help = "\
 Examples:
   zerosearch judge runs/collect --by containment --held-out 0.1 --out pairs
+  zerosearch judge runs/collect --by both --held-out 0.1 --out pairs
   zerosearch judge runs/collect-nq runs/collect-hotpotqa --by answer --out pairs
   zerosearch judge runs/collect --by model --model Qwen/Qwen3-4B --out pairs --minutes 30
   zerosearch judge runs/collect --by model --set 'simulator.urls=[\"http://localhost:8000\"]' \\

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use zerosearch::config::{Complaint, ConfigFile, Plan, Purpose};
 use zerosearch::problem::problem;
-use zerosearch::run::{Directory, Run, State, unused_folder};
+use zerosearch::run::{Directory, Run, unused_folder};
 use zerosearch::stop::Reason;
 use zerosearch::train::hashes;
 
@@ -85,14 +85,6 @@ pub(super) fn in_recipe(recipe: Option<&Path>, complaint: Complaint) -> anyhow::
             .context(format!("the config file {} cannot be used", path.display())),
         None => complaint.into(),
     }
-}
-
-/// Notes in the run's record that it failed, and hands the failure on.
-pub(super) fn noted<T>(run: &mut Run, outcome: Result<T>) -> Result<T> {
-    outcome.map_err(|error| match run.stand(State::Failed, Some(format!("{error:#}"))) {
-        Ok(()) => error,
-        Err(also) => error.context(format!("the run failed, and run.json could not say so ({also:#})")),
-    })
 }
 
 /// The newest of `wanted`, `wanted-2`, `wanted-3`, ...

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, value_parser};
 use zerosearch::quickstart::{self, Claims};
 use zerosearch::stop::{Reason, Stop};
@@ -26,10 +26,10 @@ Examples:
   zerosearch quickstart --claims --seed 11 --minutes 30")]
 pub(super) struct Quickstart {
     /// Draws the training, the simulator and the order of questions
-    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    #[arg(long, value_name = "SEED", default_value_t = 1, value_parser = value_parser!(u64).range(..=1 << 62))]
     seed: u64,
     /// Draws the world
-    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    #[arg(long, value_name = "SEED", default_value_t = 1, value_parser = value_parser!(u64).range(..=1 << 62))]
     world_seed: u64,
     /// Stop after so many minutes; the same command goes on
     #[arg(long, value_name = "MINUTES", value_parser = minutes)]
@@ -38,7 +38,7 @@ pub(super) struct Quickstart {
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
     /// Compare what the paper compares, over several seeds: --seed is the first, and each draws its world, too. A seed takes
-    /// five times as long as a quickstart
+    /// two to three times as long as a quickstart
     #[arg(long, conflicts_with = "world_seed")]
     claims: bool,
     /// With --claims: how many seeds
@@ -51,6 +51,8 @@ impl Quickstart {
         let usual = if self.claims { "runs/claims" } else { "runs/quickstart" };
         let folder = self.out.unwrap_or_else(|| usual.into());
         let shown = folder.display().to_string();
+        // Plans name files in it, and are the same wherever it is gone on with from.
+        let folder = std::path::absolute(&folder).with_context(|| format!("{shown} is no folder"))?;
         let (seed, world_seed) = (self.seed, self.world_seed);
         let (outcome, files) = if self.claims {
             let claims = Claims { first: seed, seeds: self.seeds, folder };

@@ -8,7 +8,7 @@ use zerosearch::sft::{Lesson, sft};
 use zerosearch::stop::{Reason, Stop};
 
 use super::flags::{RunFlags, texts};
-use super::place::{Place, noted, written};
+use super::place::{Place, written};
 use super::screen::say;
 
 /// Fine-tune a model on transcripts, chats, instructions or pairs
@@ -47,9 +47,9 @@ impl Sft {
         let opened = learners::open(&place.plan.model, place.plan.run.seed, longest, &pool).await?;
         let mut run = place.open(opened.hashes.clone())?;
         let lesson = Lesson::open(place.plan.clone(), opened, &mut run).await;
-        let lesson = noted(&mut run, lesson)?;
+        let lesson = run.noted(lesson)?;
         let outcome = sft(&lesson, &mut run, stop).await;
-        let left = noted(&mut run, outcome)?;
+        let left = run.noted(outcome)?;
         lesson.progress.say(&place.farewell(&run, left));
         Ok(left)
     }

@@ -8,7 +8,7 @@ use zerosearch::stop::{Reason, Stop};
 use zerosearch::train::{Course, train};
 
 use super::flags::RunFlags;
-use super::place::{Place, noted, written};
+use super::place::{Place, written};
 use super::screen::say;
 
 /// Train a policy by reinforcement learning
@@ -46,9 +46,9 @@ impl Train {
         models.extend(learners::simulator_hashes(&place.plan).await?);
         let mut run = place.open(models)?;
         let course = Course::open(place.plan.clone(), opened, &pool, &mut run).await;
-        let course = noted(&mut run, course)?;
+        let course = run.noted(course)?;
         let outcome = train(&course, &mut run, stop).await;
-        let left = noted(&mut run, outcome)?;
+        let left = run.noted(outcome)?;
         course.progress.say(&place.farewell(&run, left));
         Ok(left)
     }

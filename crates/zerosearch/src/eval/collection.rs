@@ -17,7 +17,9 @@ use crate::problem::problem;
 use crate::progress::Progress;
 use crate::qa::Question;
 use crate::rollout::{Ending, Group, Rollout, Seat, Trajectory, play_seats, seats};
-use crate::run::{Directory, Hashes, Lock, TrajectoryLine, append_line, lines, read_json, replace};
+use crate::run::{
+    Directory, Hashes, Lock, TrajectoryLine, append_line, holds_more, is_leftover, lines, read_json, replace,
+};
 use crate::train::{Stage, collection_hashes, questions_of, refuse_trained};
 
 /// Conversations that are kept as they end: an evaluation, or what a simulator learns from.
@@ -212,7 +214,8 @@ fn key_of(seat: &Seat) -> (String, usize) {
 fn claim(folder: &Path, plan: &Plan, hashes: &Hashes) -> Result<Lock> {
     let (config, made_from) = (folder.join("config.toml"), folder.join("hashes.json"));
     let failed = || format!("the folder {} cannot be used", folder.display());
-    if !config.exists() && holds_something(folder) {
+    let is_nothing = |path: &Path| is_leftover(path) || path.ends_with("hashes.json");
+    if !config.exists() && holds_more(folder, is_nothing) {
         let what = format!("the folder {} holds something else", folder.display());
         return Err(problem(what).hint("name an empty one with `--out FOLDER`").into());
     }
@@ -234,16 +237,4 @@ fn claim(folder: &Path, plan: &Plan, hashes: &Hashes) -> Result<Lock> {
     Err(problem(format!("the answers in {} were given with {what}", folder.display()))
         .hint("name another folder with `--out FOLDER`")
         .into())
-}
-
-/// Whether there is more in `folder` than what a collection leaves that was ended before it began.
-fn holds_something(folder: &Path) -> bool {
-    let Ok(mut entries) = std::fs::read_dir(folder) else { return false };
-    entries.any(|entry| {
-        entry.is_ok_and(|entry| {
-            let name = entry.file_name();
-            !["lock", "hashes.json"].iter().any(|own| name == *own)
-                && !name.to_string_lossy().ends_with(".part")
-        })
-    })
 }

@@ -65,7 +65,8 @@ impl Claims {
         for quickstart in self.quickstarts() {
             begun += 1;
             say(&format!("\nrun {begun} of {runs}: seed {}, the recipe as it is", quickstart.seed));
-            match quickstart.run(stop, &|_| ()).await? {
+            let played = quickstart.run(stop, &|_| ()).await;
+            match played.with_context(|| format!("seed {} cannot be compared", quickstart.seed))? {
                 Ok(summary) => recipe.push(summary),
                 Err(reason) => return Ok(Err(reason)),
             }

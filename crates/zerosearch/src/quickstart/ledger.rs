@@ -15,9 +15,9 @@ use crate::stop::Reason;
 /// What a stage took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Took {
-    /// Seconds, of all the times that it was worked on.
+    /// Seconds, of all the times that it was worked on and left in an orderly way: what was killed is not counted.
     pub seconds: f64,
-    /// Tokens of conversations played and rows trained on; 0 where no policy was at work.
+    /// Tokens of conversations played and rows trained on; 0 where neither was done.
     pub tokens: u64,
 }
 

@@ -119,7 +119,7 @@ impl Summary {
         table += &line("  without an engine, greedy", |it| (it.direct_em, it.direct_em_interval));
         let share = |share: Option<f64>| share.map_or("-".into(), |share| format!("{share:.3}"));
         let [before, after] = [before, after].map(|it| share(it.em_given_answer));
-        table += &format!("  where the answer was found   {before:<24} {after}\n");
+        table += &format!("{:<28} {before:<24} {after}\n", "  where the answer was found");
         let (useful, noisy) = (share(self.simulator.useful_last_hop), share(self.simulator.noisy));
         table += &format!(
             "simulator's documents hold a golden answer: {useful} of last useful calls, {noisy} of noisy ones\n"

@@ -129,8 +129,10 @@ impl Workshop<'_> {
         let longest = plan.sft.max_row_tokens.max(plan.rollout.max_context_tokens);
         let opened = learners::open(&plan.model, plan.run.seed, longest, &pool).await?;
         let mut run = begun(folder, "sft", &plan, opened.hashes.clone())?;
-        let lesson = Lesson::open(plan, opened, &mut run).await?;
-        outcome(sft(&lesson, &mut run, self.stop).await?, &run)
+        let lesson = Lesson::open(plan, opened, &mut run).await;
+        let lesson = run.noted(lesson)?;
+        let ended = sft(&lesson, &mut run, self.stop).await;
+        outcome(run.noted(ended)?, &run)
     }
 
     async fn measure(&self, folder: &Path) -> Result<Outcome> {
@@ -167,8 +169,10 @@ impl Workshop<'_> {
         let mut models = opened.hashes.clone();
         models.extend(learners::simulator_hashes(&plan).await?);
         let mut run = begun(folder, "train", &plan, models)?;
-        let course = Course::open(plan, opened, &pool, &mut run).await?;
-        outcome(train(&course, &mut run, self.stop).await?, &run)
+        let course = Course::open(plan, opened, &pool, &mut run).await;
+        let course = run.noted(course)?;
+        let ended = train(&course, &mut run, self.stop).await;
+        outcome(run.noted(ended)?, &run)
     }
 
     fn end_of(&self, stage: Stage) -> Result<PathBuf> {
@@ -217,7 +221,7 @@ fn gate(comparison: &Comparison, folder: &Path) -> Result<String> {
     }
     Err(problem(format!("the simulator is too weak to train against: {}", misses.join("; ")))
         .hint(format!(
-            "{} shows what it writes; another `--seed` tunes another",
+            "{} shows what it writes; another `--seed` with another `--out` tunes another",
             folder.join("samples.md").display()
         ))
         .into())

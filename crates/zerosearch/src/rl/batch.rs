@@ -49,7 +49,7 @@ pub struct Batch {
     pub trained: usize,
     /// Broken trajectories, of all groups.
     pub broken: usize,
-    /// The policy's tokens in the trajectories that teach.
+    /// Tokens that are trained, in the trajectories that teach: the policy's, and documents' where those are not masked.
     pub policy_tokens: usize,
     /// Mean advantage of the trajectories that teach; 0 without any.
     pub advantage_mean: f64,
@@ -216,7 +216,7 @@ impl Recipe {
 
     fn count(&self, groups: &[Group], rows: &[Vec<Row<'_>>]) -> Batch {
         let members: usize = groups.iter().map(|group| group.trajectories.len()).sum();
-        let tokens: usize = rows.iter().flatten().map(|row| row.trajectory.transcript.policy_tokens()).sum();
+        let tokens: usize = rows.iter().flatten().map(Row::trained_tokens).sum();
         let k1: f64 = rows.iter().flatten().map(|row| row.k1).sum();
         Batch {
             broken: members - rows.iter().map(Vec::len).sum::<usize>(),
@@ -272,7 +272,7 @@ impl Batch {
         let rows = || kept.iter().flatten();
         self.kept_groups = kept.len();
         self.trained = rows().count();
-        self.policy_tokens = rows().map(|(row, _)| row.trajectory.transcript.policy_tokens()).sum();
+        self.policy_tokens = rows().map(|(row, _)| row.trained_tokens()).sum();
         let count = self.trained.max(1) as f64;
         self.advantage_mean = rows().map(|(_, advantage)| advantage).sum::<f64>() / count;
         let squares = rows().map(|(_, advantage)| (advantage - self.advantage_mean).powi(2)).sum::<f64>();
@@ -281,6 +281,10 @@ impl Batch {
 }
 
 impl Row<'_> {
+    fn trained_tokens(&self) -> usize {
+        self.weights.iter().filter(|weight| **weight != 0.0).count()
+    }
+
     fn wrote(&self) -> bool {
         self.trajectory.transcript.policy_tokens() > 0
     }

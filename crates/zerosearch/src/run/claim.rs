@@ -27,13 +27,26 @@ pub fn claim(folder: &Path, name: &str, basis: &Value) -> Result<()> {
             }
         };
     }
-    if std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
+    if holds_more(folder, is_leftover) {
         let what = format!("the folder {} holds something else", folder.display());
         return Err(problem(what).hint("name an empty one with `--out FOLDER`").into());
     }
     let failed = || format!("the folder {} cannot be used", folder.display());
     std::fs::create_dir_all(folder).with_context(failed)?;
     replace(&path, &serde_json::to_vec_pretty(basis)?).with_context(failed)
+}
+
+/// Whether there is more in `folder` than what `is_nothing`.
+pub(crate) fn holds_more(folder: &Path, is_nothing: impl Fn(&Path) -> bool) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    entries.flatten().any(|entry| !is_nothing(&entry.path()))
+}
+
+/// Whether `path` is what a process leaves that was ended, or found the disk full, before it wrote anything: a lock, or a file
+/// that was never renamed.
+pub(crate) fn is_leftover(path: &Path) -> bool {
+    let is_part = path.extension().is_some_and(|ending| ending == "part");
+    is_part || path.file_name().is_some_and(|name| name == "lock")
 }
 
 /// The first key in which `before` is not as `now`, with both values.
@@ -67,6 +80,12 @@ mod tests {
         let told = |other| claim(&folder, "basis.json", &other).unwrap_err().to_string();
         assert!(told(json!({"seed": 2, "files": {"a": "x"}})).ends_with("seed = 1, not 2"));
         assert!(told(json!({"seed": 1, "files": {"b": "x"}})).ends_with("files.a = \"x\", not nothing"));
+        let left = parent.path().join("left");
+        std::fs::create_dir_all(&left).unwrap();
+        for name in ["lock", ".basis.json.part"] {
+            std::fs::write(left.join(name), "").unwrap();
+        }
+        claim(&left, "basis.json", &basis).unwrap();
         let foreign = claim(parent.path(), "basis.json", &basis).unwrap_err().to_string();
         assert!(foreign.ends_with("holds something else"), "{foreign}");
     }

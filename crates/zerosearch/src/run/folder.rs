@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use zerosearch_learner::Learner;
 
+use super::claim::{holds_more, is_leftover};
 use super::durable::{clear, json_line, replace};
 use super::lock::Lock;
 use super::read::{numbers, read_json};
@@ -228,6 +229,14 @@ impl Run {
         self.record.left_out = left_out;
     }
 
+    /// Notes in the record that the run failed, where `outcome` is a failure, and hands it on.
+    pub fn noted<T>(&mut self, outcome: Result<T>) -> Result<T> {
+        outcome.map_err(|error| match self.stand(State::Failed, Some(format!("{error:#}"))) {
+            Ok(()) => error,
+            Err(also) => error.context(format!("the run failed, and run.json could not say so ({also:#})")),
+        })
+    }
+
     /// Writes down how the run stands. A resume that was refused leaves the record as it was.
     pub fn stand(&mut self, state: State, reason: Option<String>) -> Result<()> {
         if self.uncut {
@@ -255,11 +264,19 @@ pub fn unused_folder(wanted: &Path) -> PathBuf {
         .unwrap_or_else(|| wanted.to_owned())
 }
 
-/// Whether `folder` holds anything to keep. A run that failed or was killed before it did a step is nothing.
+/// Whether `folder` holds anything to keep. A run that failed or was killed before it did a step is nothing, and neither is
+/// one that ended while its folder was made.
 fn is_used(folder: &Path) -> bool {
     let directory = Directory::at(folder);
-    let never_begun = directory.record().is_file() && !directory.metrics().exists();
-    !never_begun && std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+    let did_nothing = directory.record().is_file() && !directory.metrics().exists();
+    let was_ended_early = directory.lock().exists() && !holds_more(folder, is_of_a_beginning);
+    !did_nothing && !was_ended_early && holds_more(folder, |_| false)
+}
+
+/// Whether [`Run::create`] leaves `path` before it writes the record, which comes last.
+fn is_of_a_beginning(path: &Path) -> bool {
+    let is_empty = || std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    is_leftover(path) || path.ends_with("config.toml") || (path.is_dir() && is_empty())
 }
 
 fn first_record(verb: &str, seed: u64, hashes: Hashes) -> RunRecord {

@@ -18,7 +18,7 @@ mod resume;
 
 pub use checkpoint::Checkpoints;
 pub use claim::claim;
-pub(crate) use claim::difference;
+pub(crate) use claim::{difference, holds_more, is_leftover};
 pub use directory::Directory;
 pub use durable::{append_line, replace};
 pub(crate) use durable::{aside, mend, rename};

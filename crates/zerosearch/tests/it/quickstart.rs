@@ -13,7 +13,7 @@ fn the_whole_method_works_in_the_micro_world() {
     let told = String::from_utf8(left.stdout).unwrap();
     assert!(told.contains("the same command goes on from there"), "{told}");
 
-    let told = desk.succeed(&["quickstart", "--out", "q"]);
+    let told = desk.succeed(&["quickstart", "--out", "./q"]);
     assert!(told.contains("1/8 world: invent one: done before") && told.contains("\n8/8 eval: "), "{told}");
     let summary: Value = serde_json::from_str(&desk.read("q/summary.json")).unwrap();
     let number =

@@ -217,7 +217,7 @@ fn without_the_mask_documents_are_trained_like_the_policys_own_words() {
     let example = &batch.updates[0].examples[0];
     assert_eq!(example.weights, [0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]);
     assert_eq!(example.old_logprobs[2..], [-1.0, -2.0, -0.5, -0.6, -0.7, -3.0]);
-    assert_eq!((batch.updates[0].loss.normalizer, batch.policy_tokens), (12.0, 6));
+    assert_eq!((batch.updates[0].loss.normalizer, batch.policy_tokens), (12.0, 12));
     let told = recipe.batch(&groups, Scored::default()).unwrap_err().to_string();
     assert_eq!(told, "the policy that scores the rows scored 0 rows; the batch has 2 that need it");
 }
