@@ -34,6 +34,8 @@ pub struct Quickstart {
     pub world_seed: u64,
     /// Everything lies here.
     pub folder: PathBuf,
+    /// Whether it stops before training where the simulator is too weak to learn from.
+    pub is_gated: bool,
 }
 
 impl Quickstart {
@@ -48,7 +50,7 @@ impl Quickstart {
         say: &(dyn Fn(&str) + Sync),
     ) -> Result<std::result::Result<Summary, Reason>> {
         let mut ledger = Ledger::open(&self.folder, self.seed, self.world_seed)?;
-        let workshop = Workshop { recipe: self.recipe(), world_seed: self.world_seed, stop };
+        let workshop = self.workshop(stop);
         for (at, stage) in Stage::ALL.into_iter().enumerate() {
             let head = format!("{}/{} {}", at + 1, Stage::ALL.len(), stage.title());
             if ledger.took(stage.folder()).is_some() {
@@ -64,6 +66,10 @@ impl Quickstart {
             }
         }
         self.conclude(&ledger).map(Ok)
+    }
+
+    fn workshop<'a>(&'a self, stop: &'a Stop) -> Workshop<'a> {
+        Workshop { recipe: self.recipe(), world_seed: self.world_seed, is_gated: self.is_gated, stop }
     }
 
     fn recipe(&self) -> Recipe<'_> {

@@ -58,7 +58,7 @@ impl Quickstart {
             let claims = Claims { first: seed, seeds: self.seeds, folder };
             (claims.run(stop, &say).await?.map(|findings| findings.table()), "claims.json lies")
         } else {
-            let quickstart = quickstart::Quickstart { seed, world_seed, folder };
+            let quickstart = quickstart::Quickstart { seed, world_seed, folder, is_gated: true };
             let summary = quickstart.run(stop, &say).await?;
             (summary.map(|summary| summary.table()), "summary.json and report.html lie")
         };

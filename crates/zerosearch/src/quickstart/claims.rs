@@ -11,7 +11,7 @@ use super::Quickstart;
 use super::ledger::Ledger;
 use super::recipe::Asked;
 use super::summary::Summary;
-use super::workshop::{Workshop, end_of};
+use super::workshop::end_of;
 use crate::eval;
 use crate::run::{VERSION, claim, read_json, replace};
 use crate::stop::{Reason, Stop};
@@ -84,7 +84,7 @@ impl Claims {
     fn quickstarts(&self) -> impl Iterator<Item = Quickstart> + '_ {
         (self.first..self.first + self.seeds).map(|seed| {
             let folder = self.folder.join(format!("seed-{seed}"));
-            Quickstart { seed, world_seed: seed, folder }
+            Quickstart { seed, world_seed: seed, folder, is_gated: false }
         })
     }
 
@@ -121,14 +121,13 @@ impl Claims {
 /// Trains and asks `arm`, or goes on with it; why it was left, if it was.
 async fn play(arm: Arm, quickstart: &Quickstart, stop: &Stop) -> Result<Option<Reason>> {
     let mut ledger = Ledger::open(&quickstart.folder, quickstart.seed, quickstart.world_seed)?;
-    let recipe = quickstart.recipe();
-    let workshop = Workshop { recipe, world_seed: quickstart.world_seed, stop };
+    let workshop = quickstart.workshop(stop);
     let folder = folder_of(arm, quickstart);
     let (train, after) = (folder.join("train"), folder.join("after"));
     let failed = || format!("seed {}, {}, failed", quickstart.seed, arm.words());
     let name = |path: &Path| path.strip_prefix(&quickstart.folder).unwrap_or(path).display().to_string();
     if ledger.took(&name(&train)).is_none() {
-        let work = workshop.train(arm.changes(&recipe)?, &train);
+        let work = workshop.train(arm.changes(&workshop.recipe)?, &train);
         if let Err(reason) = ledger.watch(&name(&train), work).await.with_context(failed)? {
             return Ok(Some(reason));
         }

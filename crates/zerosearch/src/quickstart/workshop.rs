@@ -9,7 +9,7 @@ use super::Stage;
 use super::recipe::{Asked, Recipe};
 use super::rows::{Rows, tokens_of_run};
 use crate::config::{Plan, Purpose, Setting};
-use crate::eval::{Collection, Summary};
+use crate::eval::{Collection, Interval, Summary};
 use crate::judge::{By, Order, judge};
 use crate::learners::{self, Pool};
 use crate::micro::write_world;
@@ -31,6 +31,7 @@ const REQUIRED: &str = "last_hop=0.6,noisy=0.2";
 pub(super) struct Workshop<'a> {
     pub(super) recipe: Recipe<'a>,
     pub(super) world_seed: u64,
+    pub(super) is_gated: bool,
     pub(super) stop: &'a Stop,
 }
 
@@ -156,8 +157,10 @@ impl Workshop<'_> {
         }
         let comparison = contest.finish()?;
         contest.refuse_broken()?;
-        let found = gate(&comparison, folder)?;
-        Ok(Outcome::Done(0, found))
+        if self.is_gated {
+            refuse_weak(&comparison, folder)?;
+        }
+        Ok(Outcome::Done(0, told(&comparison)))
     }
 
     /// Trains the base model against the tuned simulator, with `changes` to the recipe.
@@ -207,22 +210,27 @@ fn outcome(left: Option<Reason>, run: &Run) -> Result<Outcome> {
     }
 }
 
-/// What the tuned simulator is like, in words; the error is why nothing should be trained against it.
-fn gate(comparison: &Comparison, folder: &Path) -> Result<String> {
-    let Some(figures) = comparison.simulators.first().map(|entry| &entry.figures) else {
-        return Err(problem("no simulator was measured").into());
-    };
+/// What the tuned simulator is like, in words.
+fn told(comparison: &Comparison) -> String {
+    let words = |interval: Option<Interval>| interval.map_or("-".into(), |it| it.words());
+    let tuned = comparison.simulators.first().map(|entry| &entry.figures);
+    let (last_hop, noisy) = (words(tuned.and_then(|it| it.last_hop)), words(tuned.and_then(|it| it.noisy)));
+    format!("a golden answer in {last_hop} of last useful calls, in {noisy} of noisy ones")
+}
+
+/// Refuses to go on with a tuned simulator that is too weak to train against.
+fn refuse_weak(comparison: &Comparison, folder: &Path) -> Result<()> {
     let gate: Gate = REQUIRED.parse().map_err(|error: String| problem(error))?;
-    let misses = gate.misses(figures);
+    let tuned = comparison.simulators.first();
+    let misses = tuned.map_or_else(|| vec!["none was measured".into()], |entry| gate.misses(&entry.figures));
     if misses.is_empty() {
-        let words = |interval: Option<crate::eval::Interval>| interval.map_or("-".into(), |it| it.words());
-        let (last_hop, noisy) = (words(figures.last_hop), words(figures.noisy));
-        return Ok(format!("a golden answer in {last_hop} of last useful calls, in {noisy} of noisy ones"));
+        return Ok(());
     }
+    let samples = folder.join("samples.md");
     Err(problem(format!("the simulator is too weak to train against: {}", misses.join("; ")))
         .hint(format!(
             "{} shows what it writes; another `--seed` with another `--out` tunes another",
-            folder.join("samples.md").display()
+            samples.display()
         ))
         .into())
 }
