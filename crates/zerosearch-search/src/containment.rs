@@ -5,6 +5,8 @@
 //! answer and an accidental one both mislead: hyphens and slashes separate words instead of gluing them, a possessive
 //! `'s` is dropped, and points stay inside numbers.
 
+use crate::Document;
+
 /// The golden answers of one question, prepared for looking them up in many texts.
 #[derive(Clone, Debug)]
 pub struct Golds {
@@ -29,6 +31,11 @@ impl Golds {
     /// Whether there is anything to look for. Texts are not counted for or against a question without it.
     pub fn is_empty(&self) -> bool {
         self.wanted.is_empty()
+    }
+
+    /// Whether one stands in the title or the text of `document`.
+    pub fn in_document(&self, document: &Document) -> bool {
+        self.in_text(&format!("{} {}", document.title, document.text))
     }
 
     /// Whether `text` holds any of the golden answers.

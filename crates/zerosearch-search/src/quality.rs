@@ -173,7 +173,7 @@ impl QualityReport {
                 continue;
             }
             let labelled = call.documents.iter().filter(|it| it.provenance.label == Some(label));
-            let held = labelled.into_iter().any(|it| golds.in_text(&format!("{} {}", it.title, it.text)));
+            let held = labelled.into_iter().any(|it| golds.in_document(it));
             let (calls, hits) = match label {
                 Label::Useful => (&mut self.useful_calls, &mut self.useful_hits),
                 Label::Noisy => (&mut self.noisy_calls, &mut self.noisy_leaks),

@@ -38,7 +38,7 @@ pub(super) fn mark(by: &By, call: &Call) -> Marks {
 /// Whether each document holds a golden answer; nothing where none can be looked for.
 pub(super) fn contained(call: &Call) -> Option<Vec<bool>> {
     let golds = Golds::new(call.question.golden_answers.iter().map(String::as_str));
-    let holds = |document: &Document| golds.in_text(&format!("{} {}", document.title, document.text));
+    let holds = |document| golds.in_document(document);
     (!golds.is_empty()).then(|| call.documents.iter().map(holds).collect())
 }
 

@@ -31,11 +31,7 @@ impl Rows {
         self.tokens += row.transcript.len() as u64;
         let golds = Golds::new(row.question.golden_answers.iter().map(String::as_str));
         let last = row.turns.iter().rfind(|turn| !turn.documents.is_empty());
-        if last.is_some_and(|turn| {
-            turn.documents
-                .iter()
-                .any(|document| golds.in_text(&format!("{} {}", document.title, document.text)))
-        }) {
+        if last.is_some_and(|turn| turn.documents.iter().any(|document| golds.in_document(document))) {
             self.given += 1;
             self.given_and_right += usize::from(row.scores.em == 1.0);
         }

@@ -18,7 +18,7 @@ const EMPTY_WORDS: [&str; 44] = [
 /// Whether a golden answer of the pair stands in a document; nothing where none can be looked for.
 pub(super) fn holds_answer(pair: &Pair, documents: &[Document]) -> Option<bool> {
     let golds = Golds::new(pair.golden_answers.iter().map(String::as_str));
-    (!golds.is_empty()).then(|| documents.iter().any(|document| golds.in_text(&words_of(document))))
+    (!golds.is_empty()).then(|| documents.iter().any(|document| golds.in_document(document)))
 }
 
 /// The share of the query's different content words that stand in the documents; nothing where it has none.
