@@ -1,0 +1,87 @@
+//! The engines' sections of a plan: who writes or finds documents, and how much of what is written is noise.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ApiName, DialectName, SimulatorMode, Structure};
+
+/// `[simulator]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Simulator {
+    /// How it is prompted.
+    pub mode: SimulatorMode,
+    /// The template file of mode `template`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub template: Option<PathBuf>,
+    /// How its reply becomes documents.
+    pub structure: Structure,
+    /// Words that a document is asked to have.
+    pub words: usize,
+    /// Words that it may have; a longer one is cut.
+    pub max_words: usize,
+    /// Tokens for one document.
+    pub max_tokens: usize,
+    /// Times that a reply with fewer usable documents than asked for is written again.
+    pub rewrites: usize,
+    /// Its sampling temperature.
+    pub temperature: f64,
+    /// Its nucleus.
+    pub top_p: f64,
+    /// A local model: a directory, a GGUF file or a hub id. Empty where servers are asked instead; with neither, the
+    /// model that training starts from plays the engine.
+    pub model: String,
+    /// Base addresses of OpenAI-compatible servers.
+    pub urls: Vec<String>,
+    /// Which of their endpoints is used.
+    pub api: ApiName,
+    /// The model's name on the servers.
+    pub model_name: String,
+    /// The environment variable that holds the servers' key.
+    pub key_env: String,
+    /// Seconds to wait for one reply.
+    pub timeout_s: f64,
+    /// Tries after the first.
+    pub retries: usize,
+    /// Calls in flight at once.
+    pub concurrency: usize,
+}
+
+/// `[bm25]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bm25 {
+    /// The corpus file; empty where no engine needs one.
+    pub corpus: String,
+    /// English words are cut to their stems.
+    pub stemming: bool,
+    /// The commonest English words are left out.
+    pub stop_words: bool,
+}
+
+/// `[retrieve]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Retrieve {
+    /// Addresses of servers with the same index.
+    pub urls: Vec<String>,
+    /// How they are spoken to.
+    pub dialect: DialectName,
+    /// Seconds to wait for one reply.
+    pub timeout_s: f64,
+    /// Tries after the first.
+    pub retries: usize,
+    /// Calls in flight at once.
+    pub concurrency: usize,
+}
+
+/// `[curriculum]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Curriculum {
+    /// Chance of noise at the start.
+    pub noise_start: f64,
+    /// Chance of noise at the last step.
+    pub noise_end: f64,
+    /// Base of the growth; 1 for a straight line.
+    pub base: f64,
+    /// One coin for each document instead of one for each search call.
+    pub per_document: bool,
+}

@@ -1,0 +1,115 @@
+//! The engines' sections: who writes, finds or labels documents.
+
+use std::path::PathBuf;
+
+use super::{Purpose, Resolved, name};
+use crate::config::Complaint;
+use crate::config::check::{at_least, between, positive, some};
+use crate::config::file::{Bm25File, CurriculumFile, RetrieveFile, SimulatorFile};
+use crate::config::plan::{
+    ApiName, Bm25, Curriculum, DialectName, EngineName, Plan, Retrieve, Simulator, SimulatorMode, Structure,
+};
+
+pub(super) fn simulator(file: SimulatorFile, purpose: Purpose) -> Resolved<Simulator> {
+    let urls = file.urls.unwrap_or_default();
+    let model = file.model.unwrap_or_default();
+    if !urls.is_empty() && !model.is_empty() {
+        return Err(Complaint::new(
+            "simulator.model",
+            format!("\"{model}\""),
+            "cannot be given together with simulator.urls",
+        )
+        .hint("name a local model, or servers and their simulator.model_name"));
+    }
+    let usual = match purpose {
+        Purpose::Sft | Purpose::Judge => SimulatorMode::Tuned,
+        Purpose::Train | Purpose::Simulate | Purpose::Use | Purpose::Collect => SimulatorMode::Instruct,
+    };
+    let mode = name("simulator.mode", file.mode, usual, SimulatorMode::NAMES)?;
+    if (mode == SimulatorMode::Template) != file.template.is_some() {
+        return Err(Complaint::without_value(
+            "simulator.template",
+            "goes together with simulator.mode = \"template\"",
+        )
+        .hint("give both or neither"));
+    }
+    let api = name("simulator.api", file.api, ApiName::Chat, ApiName::NAMES)?;
+    let chat_server = !urls.is_empty() && api == ApiName::Chat;
+    let usual = if chat_server || mode == SimulatorMode::Tuned { Structure::Free } else { Structure::Forced };
+    let structure = name("simulator.structure", file.structure, usual, Structure::NAMES)?;
+    if structure == Structure::Forced && chat_server {
+        return Err(Complaint::new(
+            "simulator.structure",
+            "\"forced\"",
+            "a chat server cannot go on with a reply that was begun",
+        )
+        .hint("use simulator.api = \"completions\" or simulator.structure = \"free\""));
+    }
+    let words = between("simulator.words", file.words.unwrap_or(30), 5, 1000)?;
+    Ok(Simulator {
+        mode,
+        template: file.template.map(PathBuf::from),
+        structure,
+        words,
+        max_words: between("simulator.max_words", file.max_words.unwrap_or(2 * words), words, 2000)?,
+        max_tokens: some("simulator.max_tokens", file.max_tokens.unwrap_or(100))?,
+        rewrites: between("simulator.rewrites", file.rewrites.unwrap_or(2), 0, 100)?,
+        temperature: at_least("simulator.temperature", file.temperature.unwrap_or(0.8), 0.0)?,
+        top_p: between("simulator.top_p", file.top_p.unwrap_or(1.0), f64::MIN_POSITIVE, 1.0)?,
+        model,
+        urls,
+        api,
+        model_name: file.model_name.unwrap_or_default(),
+        key_env: file.key_env.unwrap_or_default(),
+        timeout_s: positive("simulator.timeout_s", file.timeout_s.unwrap_or(60.0))?,
+        retries: between("simulator.retries", file.retries.unwrap_or(4), 0, 20)?,
+        concurrency: some("simulator.concurrency", file.concurrency.unwrap_or(64))?,
+    })
+}
+
+pub(super) fn bm25(file: Bm25File) -> Bm25 {
+    Bm25 {
+        corpus: file.corpus.unwrap_or_default(),
+        stemming: file.stemming.unwrap_or(true),
+        stop_words: file.stop_words.unwrap_or(true),
+    }
+}
+
+pub(super) fn retrieve(file: RetrieveFile) -> Resolved<Retrieve> {
+    Ok(Retrieve {
+        urls: file.urls.unwrap_or_default(),
+        dialect: name("retrieve.dialect", file.dialect, DialectName::SearchR1, DialectName::NAMES)?,
+        timeout_s: positive("retrieve.timeout_s", file.timeout_s.unwrap_or(30.0))?,
+        retries: between("retrieve.retries", file.retries.unwrap_or(4), 0, 20)?,
+        concurrency: some("retrieve.concurrency", file.concurrency.unwrap_or(64))?,
+    })
+}
+
+pub(super) fn curriculum(file: CurriculumFile) -> Resolved<Curriculum> {
+    Ok(Curriculum {
+        noise_start: between("curriculum.noise_start", file.noise_start.unwrap_or(0.0), 0.0, 1.0)?,
+        noise_end: between("curriculum.noise_end", file.noise_end.unwrap_or(0.5), 0.0, 1.0)?,
+        base: positive("curriculum.base", file.base.unwrap_or(4.0))?,
+        per_document: file.per_document.unwrap_or(false),
+    })
+}
+
+/// An engine that has nothing to search, and a policy on a server that cannot be spoken to.
+pub(super) fn agree_on_engines(plan: &Plan) -> Resolved<()> {
+    let asked = |engine| [plan.rollout.engine, plan.eval.engine].contains(&engine);
+    if asked(EngineName::Bm25) && plan.bm25.corpus.is_empty() {
+        return Err(Complaint::without_value("bm25.corpus", "the engine bm25 has no corpus to search")
+            .hint("give it a JSONL file with `id`, `title` and `text`, or `id` and `contents`"));
+    }
+    if asked(EngineName::Retrieve) && plan.retrieve.urls.is_empty() {
+        return Err(Complaint::without_value("retrieve.urls", "the engine retrieve has no server to ask")
+            .hint("give it a list of addresses, such as [\"http://localhost:8000/retrieve\"]"));
+    }
+    let tokenized = plan.server.api == ApiName::Chat || !plan.server.tokenizer.is_empty();
+    if plan.model.path == "server" && !tokenized {
+        let what = "servers are asked in tokens over /v1/completions, and no tokenizer is named";
+        return Err(Complaint::without_value("server.tokenizer", what)
+            .hint("name a Hugging Face directory with the model's tokenizer, or use server.api = \"chat\""));
+    }
+    Ok(())
+}

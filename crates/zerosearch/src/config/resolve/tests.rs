@@ -1,0 +1,69 @@
+//! Facts about plans: what may be left out, what is refused, and what resolves to what.
+
+use super::*;
+use crate::config::Schedule;
+
+const LEAST: &str = "[model]\npath = \"m\"\n[questions]\ntrain = [\"q.jsonl\"]\n";
+
+fn plan(more: &str) -> Resolved<Plan> {
+    ConfigFile::parse(&format!("{LEAST}{more}"), &[])?.resolve(Purpose::Train)
+}
+
+#[test]
+fn a_plan_is_a_config_file_that_resolves_to_itself() {
+    for more in ["", "[rl]\nalgorithm = \"reinforce\"\nkl_coef = 0.001\n[rollout]\nprompt = \"p.jinja\"\n"] {
+        let plan = plan(more).unwrap();
+        let text = plan.to_toml().unwrap();
+        let again = ConfigFile::parse(&text, &[]).unwrap().resolve(Purpose::Use).unwrap();
+        assert_eq!(plan, again, "{text}");
+    }
+}
+
+#[test]
+fn every_key_but_the_folder_is_part_of_the_plan() {
+    let chosen =
+        "[rollout]\nprompt = \"p\"\nhint = \"h\"\n[simulator]\nmode = \"template\"\ntemplate = \"t\"\n";
+    let file =
+        ConfigFile::parse(&format!("{LEAST}{chosen}"), &["model.tokenizer=t".parse().unwrap()]).unwrap();
+    let text = file.resolve(Purpose::Train).unwrap().to_toml().unwrap();
+    let table: toml::Table = toml::from_str(&text).unwrap();
+    for (name, _) in crate::config::known_keys() {
+        let (section, key) = name.split_once('.').unwrap();
+        assert_eq!(table[section].get(key).is_some(), name != "run.folder", "{name}");
+    }
+}
+
+#[test]
+fn what_is_missing_or_impossible_is_named_with_its_range() {
+    let told = |more: &str| plan(more).unwrap_err().to_string();
+    assert_eq!(told("[curriculum]\nnoise_end = 1.5"), "curriculum.noise_end = 1.5: must be from 0 to 1");
+    assert_eq!(told("[rl]\ngroup_size = 0"), "rl.group_size = 0: must be at least 1");
+    assert_eq!(
+        told("[optimizer]\nepsilon = 1e-60"),
+        "optimizer.epsilon = 1e-60: is beyond what 32 bits hold: from 1.4e-45 to 3.4e38 in size"
+    );
+    assert_eq!(told("[rl]\nalgorithm = \"grop\""), "rl.algorithm = \"grop\": must be one of reinforce, grpo");
+    assert!(told("[rl]\nalgorithm = \"ppo\"").contains("`ppo` is not in this version"));
+    assert!(told("[rl]\nkl_coef = 0.1\nkl_type = \"k1\"").contains("expected gradient is zero"));
+    assert!(told("[rl]\nbaseline = \"batch_mean\"").contains("grpo always compares with the mean"));
+    assert!(told("[rl]\nalgorithm = \"reinforce\"\nstd = \"none\"").contains("never divides"));
+    assert!(told("[eval]\nevery = 5").contains("eval.questions"));
+    assert!(told("[eval]\nsamples = 2").contains("eval.samples = 2: greedy conversations"));
+    assert!(told("[rollout]\nengine = \"bm25\"").contains("bm25.corpus: the engine bm25"));
+    assert!(told("[eval]\nengine = \"retrieve\"").contains("retrieve.urls: the engine retrieve"));
+    assert!(told("[rl]\ngroup_size = 1").contains("nothing to be compared with"));
+    let nothing = ConfigFile::default().resolve(Purpose::Train).unwrap_err();
+    assert!(nothing.to_string().contains("no model is named") && nothing.hint.unwrap().contains("--model"));
+}
+
+#[test]
+fn defaults_suit_the_purpose() {
+    let file = |text: &str| ConfigFile::parse(text, &[]).unwrap();
+    let sft = file("[model]\npath=\"m\"\n[sft]\nfiles=[\"a\"]").resolve(Purpose::Sft).unwrap();
+    assert_eq!((sft.optimizer.learning_rate, sft.optimizer.schedule), (2e-5, Schedule::Cosine));
+    assert_eq!(plan("").unwrap().optimizer.learning_rate, 1e-6);
+    let played = |purpose| file("[model]\npath=\"m\"").resolve(purpose).unwrap().eval;
+    let (collected, measured) = (played(Purpose::Collect), played(Purpose::Use));
+    assert_eq!((collected.samples, collected.temperature), (4, 1.0));
+    assert_eq!((measured.samples, measured.temperature), (1, 0.0));
+}
