@@ -5,8 +5,13 @@
 use crate::{Document, Label, Labels, Query, QuestionContext, SearchEngine, SearchError, clean};
 
 /// What holds for all engines: at most `k` documents, cleaned and with the engine's name in their provenance; no
-/// documents for a query without words or for none wanted; an answer or an error, never a panic, on odd queries.
+/// documents for a query without words or for none wanted; an answer or an error, never a panic, on odd queries; an
+/// identity in one line of JSON that names the engine and stays what it is, whatever was searched.
 pub async fn check_any(engine: &dyn SearchEngine) {
+    let identity = engine.identity();
+    let told: serde_json::Value = serde_json::from_str(&identity).expect("an identity in JSON");
+    assert_eq!(told["engine"], engine.name(), "{identity}");
+    assert_eq!(identity.lines().count(), 1, "{identity}");
     for k in [1, 2, 5] {
         for text in ["capital of France", "a", "who wrote \"Emma\"?"] {
             check_documents(&query(text, k, Label::Useful), engine).await;
@@ -22,6 +27,24 @@ pub async fn check_any(engine: &dyn SearchEngine) {
     let too_many = engine.search(&query("capital of France", usize::MAX, Label::Useful)).await;
     if let Ok(documents) = too_many {
         assert!(documents.len() < 10_000, "{} documents", documents.len());
+    }
+    assert_eq!(engine.identity(), identity, "another identity after some searches");
+}
+
+/// What holds for identities: `twins`, which are made alike, have the same one and give the same documents; each of
+/// `others`, made in other ways, has one of its own.
+pub async fn check_identity(twins: [&dyn SearchEngine; 2], others: &[&dyn SearchEngine]) {
+    let [engine, twin] = twins;
+    assert_eq!(engine.identity(), twin.identity(), "made alike");
+    let query = query("capital of France", 2, Label::Useful);
+    let found = check_documents(&query, engine).await;
+    assert!(!found.is_empty(), "nothing is found, so nothing can differ");
+    assert_eq!(check_documents(&query, twin).await, found, "made alike");
+    let mut known = vec![engine.identity()];
+    for other in others {
+        let identity = other.identity();
+        assert!(!known.contains(&identity), "two engines that differ are both {identity}");
+        known.push(identity);
     }
 }
 

@@ -60,6 +60,11 @@ pub trait SearchEngine: Send + Sync {
     /// A short name for records and tables, such as `simulated` or `bm25`.
     fn name(&self) -> &str;
 
+    /// All that decides its answers besides the query, as one line of JSON whose `engine` is the name: model, sampling
+    /// settings, template, index, server. No secret is in it. Engines with equal identities are taken for each other;
+    /// what is found by one is kept under it and given in the place of the other's.
+    fn identity(&self) -> String;
+
     /// Whether documents are written for the labels of a query. A real engine finds what there is.
     fn writes_to_order(&self) -> bool {
         false

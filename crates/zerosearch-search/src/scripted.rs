@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde_json::json;
+
 use crate::seed::{Purpose, draw};
 use crate::{
     Boxed, Document, Golds, Label, Provenance, Quality, Query, SearchEngine, SearchError, Served, Tally,
@@ -133,6 +135,14 @@ impl SearchEngine for ScriptedEngine {
         "scripted"
     }
 
+    fn identity(&self) -> String {
+        let wording = match self.wording {
+            Wording::Sentences => "sentences",
+            Wording::Bare => "bare",
+        };
+        json!({ "engine": self.name(), "wording": wording }).to_string()
+    }
+
     fn writes_to_order(&self) -> bool {
         true
     }
@@ -232,8 +242,11 @@ mod tests {
 
     #[tokio::test]
     async fn the_engine_contract_holds() {
-        for engine in [ScriptedEngine::new(Arc::default()), ScriptedEngine::bare(Arc::default())] {
-            crate::contract::check_simulated(&engine).await;
+        let [sentences, twin] = [(); 2].map(|()| ScriptedEngine::new(Arc::default()));
+        let bare = ScriptedEngine::bare(Arc::default());
+        for engine in [&sentences, &bare] {
+            crate::contract::check_simulated(engine).await;
         }
+        crate::contract::check_identity([&sentences, &twin], &[&bare]).await;
     }
 }

@@ -15,6 +15,10 @@ pub trait Writer: Send + Sync {
     /// A short name for records and messages, such as `openai:qwen3-4b`.
     fn name(&self) -> &str;
 
+    /// All that decides its replies besides the request, without a secret: weights and arithmetic, or model and servers.
+    /// Part of a [`SearchEngine::identity`](crate::SearchEngine::identity).
+    fn identity(&self) -> String;
+
     /// Whether [`WriteRequest::reply_prefix`] is honoured. A writer that says no refuses a request with a prefix.
     fn can_continue(&self) -> bool;
 }

@@ -24,6 +24,8 @@ pub struct Stock {
     pub policy: Arc<dyn Policy>,
     /// Its words.
     pub text: Arc<Text>,
+    /// Names its weights and their arithmetic.
+    pub identity: String,
 }
 
 /// Whoever answers search calls, and how well a simulator does it.
@@ -110,12 +112,12 @@ impl<'a> Engines<'a> {
             remote(plan, self.replies.clone()).await?
         } else if plan.model.is_empty() {
             let stock = self.stock.take().context("no model was given to play the engine")?;
-            Arc::new(PolicyWriter::new(stock.policy, stock.text, "start weights"))
+            Arc::new(PolicyWriter::new(stock.policy, stock.text, "start weights", stock.identity))
         } else {
             Manner::warn_of_another(self.plan)?;
             let model = Model { path: plan.model.clone(), ..self.plan.model.clone() };
             let voice = learners::open_voice(&model, self.plan.run.seed, 0, self.pool).await?;
-            Arc::new(PolicyWriter::new(voice.policy, voice.text, plan.model.clone()))
+            Arc::new(PolicyWriter::new(voice.policy, voice.text, plan.model.clone(), voice.identity))
         };
         self.writer = Some(Arc::clone(&writer));
         Ok(writer)

@@ -17,7 +17,10 @@ use crate::problem::problem;
 use crate::train::sha256_of;
 
 mod asker;
+mod identity;
 mod server;
+
+use identity::identity;
 
 /// The model path that means a random model of the plan's shape.
 const RANDOM: &str = "random";
@@ -50,6 +53,8 @@ pub struct Opened {
     pub text: Arc<Text>,
     /// SHA-256 of its files by their names; empty for a random model.
     pub hashes: BTreeMap<String, String>,
+    /// Names its weights as they are now, and their arithmetic.
+    pub identity: String,
 }
 
 /// A model that only speaks.
@@ -62,12 +67,15 @@ pub struct Voice {
     pub text: Arc<Text>,
     /// SHA-256 of its files by their names; empty for a random model.
     pub hashes: BTreeMap<String, String>,
+    /// Names all that decides what it says: weights and arithmetic, or model and servers.
+    pub identity: String,
 }
 
 /// Opens `model` for training. `seed` draws the weights of a random model; `context` is as for [`open_voice`].
 pub async fn open(model: &Model, seed: u64, context: usize, pool: &Pool) -> Result<Opened> {
     if let Some(learner) = bigram(model).await? {
-        return Ok(Opened { text: learner.text(), learner: Arc::new(learner), hashes: BTreeMap::new() });
+        let text = learner.text();
+        return Ok(opened(model, seed, Arc::new(learner), text, BTreeMap::new()));
     }
     if [SCRIPTED, SERVER].contains(&model.path.as_str()) {
         return Err(problem(format!("model.path = \"{}\" cannot be trained", model.path))
@@ -78,7 +86,7 @@ pub async fn open(model: &Model, seed: u64, context: usize, pool: &Pool) -> Resu
     let open = move || {
         let (checkpoint, hashes) = found(&model, seed)?;
         let text = Arc::clone(&checkpoint.text);
-        Ok(Opened { learner: Arc::new(LocalLearner::open(&checkpoint, options)?), text, hashes })
+        Ok(opened(&model, seed, Arc::new(LocalLearner::open(&checkpoint, options)?), text, hashes))
     };
     blocking(open).await
 }
@@ -91,19 +99,16 @@ pub async fn open_player(plan: &Plan, pool: &Pool) -> Result<Voice> {
     let (policy, text) = server::ServerPolicy::open(&plan.server).await?;
     let folder = Path::new(&plan.server.tokenizer);
     let hashes = if plan.server.tokenizer.is_empty() { BTreeMap::new() } else { file_hashes(folder)? };
-    Ok(Voice { policy: Arc::new(policy), numeric_path: SERVER.to_owned(), text, hashes })
+    let identity = policy.identity();
+    Ok(Voice { policy: Arc::new(policy), numeric_path: SERVER.to_owned(), text, hashes, identity })
 }
 
 /// Opens `model` for sampling and scoring only. Rows have at most `context` tokens, and `model.cache_gib` must have room for
 /// one such row; 0 for what the model reads and the cache has room for.
 pub async fn open_voice(model: &Model, seed: u64, context: usize, pool: &Pool) -> Result<Voice> {
     if let Some(learner) = bigram(model).await? {
-        return Ok(Voice {
-            policy: learner.snapshot().await?,
-            numeric_path: learner.capabilities().numeric_path,
-            text: learner.text(),
-            hashes: BTreeMap::new(),
-        });
+        let path = learner.capabilities().numeric_path;
+        return Ok(voice((model, seed), learner.snapshot().await?, path, learner.text(), BTreeMap::new()));
     }
     if model.path == SERVER {
         return Err(problem("model.path = \"server\" plays questions and does nothing else")
@@ -112,21 +117,41 @@ pub async fn open_voice(model: &Model, seed: u64, context: usize, pool: &Pool) -
     }
     if model.path == SCRIPTED {
         let text = Arc::new(tiny_text());
-        return Ok(Voice {
-            policy: Arc::new(asker::asker(&text)),
-            numeric_path: SCRIPTED.to_owned(),
-            text,
-            hashes: BTreeMap::new(),
-        });
+        let policy = Arc::new(asker::asker(&text));
+        return Ok(voice((model, seed), policy, SCRIPTED.to_owned(), text, BTreeMap::new()));
     }
     let (model, options) = (model.clone(), policy_options(model, context, pool));
     let open = move || {
         let (checkpoint, hashes) = found(&model, seed)?;
         let text = Arc::clone(&checkpoint.text);
         let policy = Arc::new(LocalPolicy::open(&checkpoint, options)?);
-        Ok(Voice { numeric_path: policy.numeric_path(), policy, text, hashes })
+        let path = policy.numeric_path();
+        Ok(voice((&model, seed), policy, path, text, hashes))
     };
     blocking(open).await
+}
+
+fn opened(
+    model: &Model,
+    seed: u64,
+    learner: Arc<dyn Learner>,
+    text: Arc<Text>,
+    hashes: BTreeMap<String, String>,
+) -> Opened {
+    let can = learner.capabilities();
+    let identity = identity(model, seed, &hashes, (&can.numeric_path, can.context_length));
+    Opened { learner, text, hashes, identity }
+}
+
+fn voice(
+    (model, seed): (&Model, u64),
+    policy: Arc<dyn Policy>,
+    numeric_path: String,
+    text: Arc<Text>,
+    hashes: BTreeMap<String, String>,
+) -> Voice {
+    let identity = identity(model, seed, &hashes, (&numeric_path, policy.context_length()));
+    Voice { policy, numeric_path, text, hashes, identity }
 }
 
 /// Bytes that a model needs at most.

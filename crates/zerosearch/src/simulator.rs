@@ -36,12 +36,19 @@ pub struct PolicyWriter {
     policy: Arc<dyn Policy>,
     text: Arc<Text>,
     name: String,
+    identity: String,
 }
 
 impl PolicyWriter {
-    /// A writer that calls itself `name`.
-    pub fn new(policy: Arc<dyn Policy>, text: Arc<Text>, name: impl Into<String>) -> Self {
-        Self { policy, text, name: name.into() }
+    /// A writer that calls itself `name`. `identity` names the weights and their arithmetic
+    /// ([`Voice::identity`](crate::learners::Voice)).
+    pub fn new(
+        policy: Arc<dyn Policy>,
+        text: Arc<Text>,
+        name: impl Into<String>,
+        identity: impl Into<String>,
+    ) -> Self {
+        Self { policy, text, name: name.into(), identity: identity.into() }
     }
 
     async fn reply(&self, request: &WriteRequest) -> Result<Written, LearnerError> {
@@ -125,6 +132,10 @@ impl Writer for PolicyWriter {
         &self.name
     }
 
+    fn identity(&self) -> String {
+        self.identity.clone()
+    }
+
     fn can_continue(&self) -> bool {
         true
     }
@@ -158,8 +169,12 @@ mod tests {
         request: WriteRequest,
     ) -> (Result<Written, SearchError>, Vec<SamplingRequest>) {
         let policy = Arc::new(script);
-        let writer =
-            PolicyWriter::new(Arc::clone(&policy) as Arc<dyn Policy>, Arc::clone(&policy.text), "local:tiny");
+        let writer = PolicyWriter::new(
+            Arc::clone(&policy) as Arc<dyn Policy>,
+            Arc::clone(&policy.text),
+            "local:tiny",
+            "tiny",
+        );
         let written = writer.write(&request).await;
         let requests = policy.requests.lock().unwrap().clone();
         (written, requests)
@@ -229,7 +244,7 @@ mod tests {
             _ => " Jane Austen lived in Chawton.<|end|>".into(),
         });
         let text = Arc::clone(&script.text);
-        let writer = Arc::new(PolicyWriter::new(Arc::new(script), text, "local:tiny"));
+        let writer = Arc::new(PolicyWriter::new(Arc::new(script), text, "local:tiny", "tiny"));
         let settings = SimulatedSettings {
             structure: Structure::Forced,
             ..SimulatedSettings::new(PromptTemplate::instruct().unwrap())

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::{Bm25Index, CorpusError, Passage, Words};
 use crate::{Boxed, Document, Provenance, Query, SearchEngine, SearchError, clean};
 
@@ -56,5 +58,12 @@ impl SearchEngine for Bm25Engine {
 
     fn name(&self) -> &str {
         ENGINE
+    }
+
+    fn identity(&self) -> String {
+        let Words { stemming, stop_words } = self.index.words();
+        let passages = self.index.digest();
+        json!({ "engine": ENGINE, "passages": passages, "stemming": stemming, "stop_words": stop_words })
+            .to_string()
     }
 }

@@ -13,6 +13,8 @@ use tantivy::{
     TantivyDocument, Term,
 };
 
+use sha2::{Digest, Sha256};
+
 use super::corpus::Corpus;
 use super::{CorpusError, Passage, Words};
 
@@ -32,6 +34,8 @@ pub struct Bm25Index {
     searcher: Searcher,
     analyzer: TextAnalyzer,
     fields: Fields,
+    words: Words,
+    digest: String,
 }
 
 #[derive(Clone, Copy)]
@@ -82,6 +86,16 @@ impl Bm25Index {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Which words count.
+    pub fn words(&self) -> Words {
+        self.words
+    }
+
+    /// SHA-256 over all passages in their order.
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
 
     /// The `k` passages that `query` fits best, with their scores; equal scores in the order of the corpus. `query` is
@@ -172,6 +186,8 @@ struct Builder {
     writer: SingleSegmentIndexWriter,
     analyzer: TextAnalyzer,
     fields: Fields,
+    words: Words,
+    digest: Sha256,
     /// The number of the passage that has each id.
     ids: HashMap<String, u64>,
 }
@@ -187,7 +203,7 @@ impl Builder {
             .tokenizers(tokenizers)
             .single_segment_index_writer(RamDirectory::create(), WRITER_BYTES)
             .map_err(failed)?;
-        Ok(Self { writer, analyzer, fields, ids: HashMap::new() })
+        Ok(Self { writer, analyzer, fields, words, digest: Sha256::new(), ids: HashMap::new() })
     }
 
     fn add(&mut self, passage: Passage) -> Result<(), String> {
@@ -198,6 +214,10 @@ impl Builder {
         let number = self.ids.len() as u64 + 1;
         if let Some(earlier) = self.ids.insert(id.clone(), number) {
             return Err(format!("its id `{id}` is that of passage {earlier} too; give each passage its own"));
+        }
+        for part in [id, title, text] {
+            self.digest.update((part.len() as u64).to_le_bytes());
+            self.digest.update(part);
         }
         let Fields { id: id_field, title: title_field, text: text_field, all } = self.fields;
         let mut document = TantivyDocument::default();
@@ -215,7 +235,9 @@ impl Builder {
         }
         let index = self.writer.finalize().map_err(failed)?;
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into().map_err(failed)?;
-        Ok(Bm25Index { searcher: reader.searcher(), analyzer: self.analyzer, fields: self.fields })
+        let digest = self.digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let Self { analyzer, fields, words, .. } = self;
+        Ok(Bm25Index { searcher: reader.searcher(), analyzer, fields, words, digest })
     }
 }
 

@@ -37,6 +37,23 @@ async fn it_is_a_search_engine() {
     }
 }
 
+#[tokio::test]
+async fn another_corpus_order_or_word_is_another_engine() {
+    let engine = |passages: Vec<Passage>, words| Bm25Engine::over(passages, words).unwrap();
+    let english = || engine(cities(), Words::ENGLISH);
+    let reversed = engine(cities().into_iter().rev().collect(), Words::ENGLISH);
+    let moved = |title: &str, text: &str| engine(vec![passage("a", title, text)], Words::ENGLISH);
+    let others = [
+        reversed,
+        engine(cities(), Words { stemming: false, ..Words::ENGLISH }),
+        engine(cities(), Words { stop_words: false, ..Words::ENGLISH }),
+        moved("Paris is", "old"),
+        moved("Paris", "is old"),
+    ];
+    let others: Vec<&dyn SearchEngine> = others.iter().map(|engine| engine as &dyn SearchEngine).collect();
+    contract::check_identity([&english(), &english()], &others).await;
+}
+
 /// By hand, without stemming, over "one two" and "two two six ten" (lengths 2 and 4, mean 3; tantivy keeps lengths up
 /// to 39 exactly): idf(two) = ln(1 + 0.5 / 2.5) = 0.1823216; for a length l and f occurrences the score is
 /// idf * 2.2 f / (f + 1.2 (0.25 + 0.75 l / 3)): 0.1823216 * 2.2 / 1.9 = 0.211109 and 0.1823216 * 4.4 / 3.5 = 0.229204.

@@ -13,6 +13,14 @@ pub(crate) fn addresses(name: &str, texts: &[String], usual: &str) -> Result<Vec
     texts.iter().map(|text| address(name, text, usual)).collect()
 }
 
+/// The addresses in an order of their own: servers that are named in another order give the same service.
+pub(crate) fn names(urls: &[Url]) -> Vec<String> {
+    let mut names: Vec<String> = urls.iter().map(Url::to_string).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
 fn address(name: &str, text: &str, usual: &str) -> Result<Url, SearchError> {
     // The text itself is not shown before it is known to hold no password.
     let refuse = |why: String| SearchError::setting(name, why);

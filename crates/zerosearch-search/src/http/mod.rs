@@ -16,7 +16,7 @@ mod key;
 mod patience;
 mod servers;
 
-pub(crate) use address::addresses;
+pub(crate) use address::{addresses, names};
 pub(crate) use caller::{Caller, Replied};
 pub use key::Key;
 pub(crate) use patience::Patience;

@@ -17,17 +17,23 @@ use crate::http::{Caller, Replied};
 pub struct OpenAiClient {
     settings: OpenAiSettings,
     caller: Caller,
+    identity: String,
 }
 
 impl OpenAiClient {
     /// A client with `settings`, all of them checked. Nothing is sent yet.
     pub fn new(settings: OpenAiSettings) -> Result<Self, SearchError> {
-        Ok(Self { caller: settings.caller()?, settings })
+        Ok(Self { caller: settings.caller()?, identity: settings.identity()?, settings })
     }
 
     /// What the client was built with.
     pub fn settings(&self) -> &OpenAiSettings {
         &self.settings
+    }
+
+    /// All that decides the replies besides the body: the servers, the model and the route.
+    pub fn identity(&self) -> String {
+        self.identity.clone()
     }
 
     /// Posts `body` to the route of the settings. Gives what `read` makes of the reply, and how often it was tried;

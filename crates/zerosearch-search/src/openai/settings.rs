@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use reqwest::Url;
+use serde_json::json;
+
 use crate::SearchError;
-use crate::http::{Caller, Key, Patience, addresses};
+use crate::http::{Caller, Key, Patience, addresses, names};
 
 /// What has to be known to write with OpenAI-compatible servers.
 #[derive(Clone, Debug)]
@@ -67,9 +70,18 @@ impl OpenAiSettings {
         }
     }
 
+    pub(super) fn identity(&self) -> Result<String, SearchError> {
+        let servers = names(&self.addresses()?);
+        Ok(json!({ "model": self.model, "route": self.route.path(), "servers": servers }).to_string())
+    }
+
+    fn addresses(&self) -> Result<Vec<Url>, SearchError> {
+        addresses("base_urls", &self.base_urls, "/v1")
+    }
+
     /// Who asks the servers, after all settings were found usable.
     pub(super) fn caller(&self) -> Result<Caller, SearchError> {
-        let urls = addresses("base_urls", &self.base_urls, "/v1")?;
+        let urls = self.addresses()?;
         if self.model.trim().is_empty() {
             let why = "it is empty; give the name that the server lists under /v1/models";
             return Err(SearchError::setting("model", why));

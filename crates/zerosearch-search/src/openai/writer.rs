@@ -61,6 +61,10 @@ impl Writer for OpenAiWriter {
         &self.name
     }
 
+    fn identity(&self) -> String {
+        self.client.identity()
+    }
+
     fn can_continue(&self) -> bool {
         self.client.settings().route == Route::Completions
     }

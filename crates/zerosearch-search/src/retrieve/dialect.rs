@@ -25,6 +25,14 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::SearchR1 => "search-r1",
+            Self::SkyRl => "skyrl",
+            Self::ZeroSearch => "zerosearch",
+        }
+    }
+
     /// The JSON body that asks for `k` documents.
     pub(super) fn body(self, query: &str, k: usize) -> Value {
         match self {

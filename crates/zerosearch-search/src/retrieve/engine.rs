@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::Dialect;
 use super::dialect::{Raw, read};
-use crate::http::{Caller, Patience, addresses};
+use crate::http::{Caller, Patience, addresses, names};
 use crate::{Boxed, Document, Provenance, Query, SearchEngine, SearchError, clean};
 
 /// What has to be known to ask `/retrieve` servers.
@@ -48,6 +50,7 @@ impl RetrieveSettings {
 pub struct RetrieveEngine {
     dialect: Dialect,
     caller: Caller,
+    identity: String,
 }
 
 /// The most documents of one call.
@@ -71,7 +74,10 @@ impl RetrieveEngine {
             longest_pause: LONGEST_PAUSE,
             reply_limit: REPLY_LIMIT,
         };
-        Ok(Self { dialect: settings.dialect, caller: Caller::new(urls, patience, None)? })
+        let identity =
+            json!({ "engine": ENGINE, "dialect": settings.dialect.name(), "servers": names(&urls) })
+                .to_string();
+        Ok(Self { dialect: settings.dialect, caller: Caller::new(urls, patience, None)?, identity })
     }
 
     /// Asks every server for one document; the first that does not reply as its dialect says is the error.
@@ -104,5 +110,9 @@ impl SearchEngine for RetrieveEngine {
 
     fn name(&self) -> &str {
         ENGINE
+    }
+
+    fn identity(&self) -> String {
+        self.identity.clone()
     }
 }

@@ -79,6 +79,18 @@ async fn it_is_a_search_engine_in_every_dialect() {
 }
 
 #[tokio::test]
+async fn other_servers_or_another_dialect_are_another_engine() {
+    let (url, other) = (serve(all_dialects).await, serve(all_dialects).await);
+    let both = |urls: [&String; 2]| {
+        let urls = urls.map(String::clone).to_vec();
+        RetrieveEngine::new(RetrieveSettings::new(urls, Dialect::SearchR1)).unwrap()
+    };
+    let others = [engine(url.clone(), Dialect::SearchR1), engine(url.clone(), Dialect::SkyRl)];
+    let others: Vec<&dyn SearchEngine> = others.iter().map(|engine| engine as &dyn SearchEngine).collect();
+    contract::check_identity([&both([&url, &other]), &both([&other, &url])], &others).await;
+}
+
+#[tokio::test]
 async fn documents_are_harmless_and_say_where_they_come_from() {
     let url = serve(|_, _| GOOD.into_response()).await;
     let found = engine(url, Dialect::SearchR1).search(&query("who", 3)).await.unwrap();

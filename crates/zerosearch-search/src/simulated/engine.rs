@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde_json::json;
+
 use super::harvest::{ENGINE, Harvest};
 use super::template::Slots;
 use super::{SimulatedSettings, Structure, forced, free};
@@ -146,6 +148,11 @@ impl SearchEngine for SimulatedEngine {
 
     fn name(&self) -> &str {
         ENGINE
+    }
+
+    fn identity(&self) -> String {
+        let settings = self.settings.identity();
+        json!({ "engine": ENGINE, "settings": settings, "writer": self.writer.identity() }).to_string()
     }
 
     fn writes_to_order(&self) -> bool {

@@ -1,5 +1,7 @@
 //! Settings of the simulated engine.
 
+use serde_json::{Value, json};
+
 use super::PromptTemplate;
 use crate::SearchError;
 
@@ -54,6 +56,38 @@ impl SimulatedSettings {
             top_p: 1.0,
             rewrites: 2,
         }
+    }
+
+    /// All that decides how a writer is asked and what is kept of its replies.
+    pub(super) fn identity(&self) -> Value {
+        // Taken apart, so that a new setting cannot be left out.
+        let Self {
+            template,
+            structure,
+            most_documents,
+            words,
+            most_words,
+            max_tokens,
+            temperature,
+            top_p,
+            rewrites,
+        } = self;
+        let structure = match structure {
+            Structure::Free => "free",
+            Structure::Forced => "forced",
+        };
+        json!({
+            "template": template.hash(),
+            "system": template.system(),
+            "structure": structure,
+            "most_documents": most_documents,
+            "words": words,
+            "most_words": most_words,
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "top_p": top_p,
+            "rewrites": rewrites,
+        })
     }
 
     /// Every setting within its range, and a template that renders with them.

@@ -44,6 +44,10 @@ impl Writer for Script {
         "script"
     }
 
+    fn identity(&self) -> String {
+        "script".into()
+    }
+
     fn can_continue(&self) -> bool {
         self.can_continue
     }
@@ -66,6 +70,10 @@ impl Writer for Mirror {
 
     fn name(&self) -> &str {
         "mirror"
+    }
+
+    fn identity(&self) -> String {
+        "mirror".into()
     }
 
     fn can_continue(&self) -> bool {
@@ -111,6 +119,33 @@ async fn the_engine_contract_holds_for_both_structures_and_all_templates() {
             contract::check_simulated(&engine).await;
         }
     }
+}
+
+#[tokio::test]
+async fn every_setting_and_the_writer_make_another_engine() {
+    let usual = || settings(Structure::Free);
+    let engine = |settings, writer| SimulatedEngine::new(settings, writer, Arc::default()).unwrap();
+    let mirror = || Arc::new(Mirror) as Arc<dyn Writer>;
+    let tuned = PromptTemplate::tuned().unwrap();
+    let spoken = tuned.clone().with_system(Some("Be brief.".into()));
+    let mut others: Vec<SimulatedEngine> = [
+        SimulatedSettings { template: tuned, ..usual() },
+        SimulatedSettings { template: spoken, ..usual() },
+        SimulatedSettings { structure: Structure::Forced, ..usual() },
+        SimulatedSettings { most_documents: 19, ..usual() },
+        SimulatedSettings { words: 31, ..usual() },
+        SimulatedSettings { most_words: 61, ..usual() },
+        SimulatedSettings { max_tokens: 99, ..usual() },
+        SimulatedSettings { temperature: 0.7, ..usual() },
+        SimulatedSettings { top_p: 0.9, ..usual() },
+        SimulatedSettings { rewrites: 1, ..usual() },
+    ]
+    .map(|settings| engine(settings, mirror()))
+    .into();
+    others.push(engine(usual(), Script::new(&[], true)));
+    let others: Vec<&dyn SearchEngine> = others.iter().map(|engine| engine as &dyn SearchEngine).collect();
+    let twins = [engine(usual(), mirror()), engine(usual(), mirror())];
+    contract::check_identity([&twins[0], &twins[1]], &others).await;
 }
 
 #[tokio::test]

@@ -45,7 +45,10 @@ impl JudgeModel {
             let voice = learners::open_voice(model, plan.run.seed, 0, pool).await?;
             let files: String = voice.hashes.values().map(String::as_str).collect();
             let identity = format!("{} {}", model.path, &super::pair::fingerprint([files.as_str()])[..16]);
-            (Arc::new(PolicyWriter::new(voice.policy, voice.text, model.path.clone())), identity)
+            (
+                Arc::new(PolicyWriter::new(voice.policy, voice.text, model.path.clone(), voice.identity)),
+                identity,
+            )
         };
         let max_tokens = u32::try_from(servers.max_tokens).unwrap_or(u32::MAX);
         Ok(Self { writer, identity, concurrency: servers.concurrency, max_tokens })

@@ -244,6 +244,10 @@ impl Writer for Clerk {
         "clerk"
     }
 
+    fn identity(&self) -> String {
+        "clerk".into()
+    }
+
     fn can_continue(&self) -> bool {
         false
     }

@@ -52,6 +52,11 @@ impl ServerPolicy {
         Ok((policy, text))
     }
 
+    /// The servers, their model and their route.
+    pub(super) fn identity(&self) -> String {
+        self.client.identity()
+    }
+
     fn body(&self, request: &SamplingRequest) -> serde_json::Value {
         let settings = self.client.settings();
         match settings.route {

@@ -116,6 +116,10 @@ impl SearchEngine for Engine {
         "fake"
     }
 
+    fn identity(&self) -> String {
+        r#"{"engine":"fake"}"#.into()
+    }
+
     fn writes_to_order(&self) -> bool {
         true
     }

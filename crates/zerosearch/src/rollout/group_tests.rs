@@ -174,4 +174,8 @@ impl SearchEngine for Stuck {
     fn name(&self) -> &str {
         "stuck"
     }
+
+    fn identity(&self) -> String {
+        "stuck".into()
+    }
 }

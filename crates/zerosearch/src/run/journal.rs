@@ -166,6 +166,10 @@ impl Writer for Journal {
         self.writer.name()
     }
 
+    fn identity(&self) -> String {
+        self.writer.identity()
+    }
+
     fn can_continue(&self) -> bool {
         self.writer.can_continue()
     }
@@ -238,6 +242,10 @@ mod tests {
 
         fn name(&self) -> &str {
             "counting"
+        }
+
+        fn identity(&self) -> String {
+            "counting".into()
         }
 
         fn can_continue(&self) -> bool {

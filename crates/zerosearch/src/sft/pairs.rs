@@ -79,8 +79,12 @@ mod tests {
             text,
             ..Script::new(move |_, _| next.lock().unwrap().next().unwrap() + "<|end|>")
         });
-        let writer =
-            PolicyWriter::new(Arc::clone(&policy) as Arc<dyn Policy>, Arc::clone(&policy.text), "script");
+        let writer = PolicyWriter::new(
+            Arc::clone(&policy) as Arc<dyn Policy>,
+            Arc::clone(&policy.text),
+            "script",
+            "script",
+        );
         let settings = tuned().with(structure).settings().clone();
         let engine = SimulatedEngine::new(settings, Arc::new(writer), Arc::default()).unwrap();
         let query = Query { labels: Some(Labels::All(Label::Useful)), ..pair().query() };

@@ -152,6 +152,10 @@ impl Writer for Meter {
         self.writer.name()
     }
 
+    fn identity(&self) -> String {
+        self.writer.identity()
+    }
+
     fn can_continue(&self) -> bool {
         self.writer.can_continue()
     }

@@ -49,7 +49,7 @@ impl Course {
     /// Whatever can be known wrong before the first token: questions, their prompts, the tokenizer, the simulator,
     /// what the learner cannot honour.
     pub async fn open(plan: Plan, opened: Opened, pool: &Pool, run: &mut Run) -> Result<Self> {
-        let Opened { learner, text, .. } = opened;
+        let Opened { learner, text, identity, .. } = opened;
         let seed = Seed::run(plan.run.seed);
         let (train, evaluation, left_out) = data(&plan, seed)?;
         run.leave_out(left_out);
@@ -59,7 +59,7 @@ impl Course {
         let asked = [plan.rollout.engine, plan.eval.engine];
         let plays = needs_stock(&plan) && asked.contains(&config::EngineName::Simulated);
         let start = if plays || recipe.kl.needs_reference() { Some(learner.snapshot().await?) } else { None };
-        let stock = start.clone().map(|policy| Stock { policy, text: Arc::clone(&text) });
+        let stock = start.clone().map(|policy| Stock { policy, text: Arc::clone(&text), identity });
         let reference = start.filter(|_| recipe.kl.needs_reference());
         let asks_servers = !plan.simulator.urls.is_empty() || asked.contains(&config::EngineName::Retrieve);
         let replies = asks_servers.then(|| Arc::new(Replies::in_folder(run.directory().replies())));

@@ -50,6 +50,10 @@ impl SearchEngine for EngineJournal {
         self.engine.name()
     }
 
+    fn identity(&self) -> String {
+        self.engine.identity()
+    }
+
     fn writes_to_order(&self) -> bool {
         self.engine.writes_to_order()
     }
