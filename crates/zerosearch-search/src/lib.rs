@@ -23,6 +23,7 @@ mod clean;
 mod containment;
 #[cfg(any(test, feature = "contract-tests"))]
 pub mod contract;
+mod corpus;
 mod document;
 mod error;
 mod http;
@@ -35,9 +36,10 @@ mod seed;
 mod simulated;
 mod writer;
 
-pub use bm25::{Bm25Engine, Bm25Index, CorpusError, Passage, Words};
+pub use bm25::{Bm25Engine, Bm25Index, Words};
 pub use clean::{MAX_CHARS, clean, clean_counted};
 pub use containment::Golds;
+pub use corpus::{CorpusError, Passage};
 pub use document::{Document, Provenance};
 pub use error::SearchError;
 pub use http::Key;

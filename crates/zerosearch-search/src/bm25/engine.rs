@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Bm25Index, CorpusError, Passage, Words};
+use super::{Bm25Index, Words};
+use crate::corpus::{CorpusError, Passage};
 use crate::{Boxed, Document, Provenance, Query, SearchEngine, SearchError, clean};
 
 /// A search engine over a [`Bm25Index`]: of all passages with a word of the query, those with the highest scores.

@@ -15,8 +15,8 @@ use tantivy::{
 
 use sha2::{Digest, Sha256};
 
-use super::corpus::Corpus;
-use super::{CorpusError, Passage, Words};
+use super::Words;
+use crate::corpus::{Corpus, CorpusError, Passage};
 
 /// The different words of a query that are looked up; later ones are left out.
 const MOST_WORDS: usize = 256;
@@ -48,7 +48,8 @@ struct Fields {
 }
 
 impl Bm25Index {
-    /// The corpus in the file at `path`: JSONL, plain or gzipped. Each row has `id` and `text` and may have a `title`,
+    /// The corpus in the file at `path`: JSONL, plain, gzipped or packed with zstd, or
+    /// Parquet. Each row has `id` and `text` and may have a `title`,
     /// or has `id` and `contents`, whose first line is the title.
     ///
     /// # Errors

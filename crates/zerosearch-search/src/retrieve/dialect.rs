@@ -11,7 +11,7 @@
 
 use serde_json::{Value, json};
 
-use crate::bm25::title_and_text;
+use crate::corpus::title_and_text;
 
 /// How a `/retrieve` server is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -46,7 +46,7 @@ pub(super) struct EngineFlags {
     /// Who answers searches: simulated, bm25, retrieve, scripted or none (sets eval.engine)
     #[arg(long, value_name = "ENGINE")]
     engine: Option<String>,
-    /// The corpus that the engine bm25 searches: JSONL, also gzipped (sets bm25.corpus)
+    /// The corpus that the engine bm25 searches: JSONL (plain, .gz, .zst) or Parquet (sets bm25.corpus)
     #[arg(long, value_name = "FILE")]
     corpus: Option<String>,
 }

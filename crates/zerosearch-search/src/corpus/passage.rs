@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Value};
 
+/// The columns of a row that have a meaning.
+pub(super) const COLUMNS: [&str; 4] = ["id", "title", "text", "contents"];
+
 /// One text of a corpus.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Passage {
