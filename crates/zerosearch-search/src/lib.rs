@@ -12,6 +12,7 @@
 //! | a query | the passages of a corpus that fit it best | [`Bm25Engine`] over a [`Bm25Index`] |
 //! | a query | what a `/retrieve` server finds | [`RetrieveEngine`] |
 //! | a query and its golden answers | documents by rule, without a model | [`ScriptedEngine`] |
+//! | a corpus larger than memory | a folder that a [`Bm25Index`] opens at once | [`Bm25Build`] |
 //! | a query and its documents | the prompt and the reply that would give them | [`SimulatedSettings::demonstration`] |
 //! | the calls of a step | how well the simulator did | [`Quality`] |
 
@@ -27,6 +28,7 @@ mod corpus;
 mod document;
 mod error;
 mod http;
+mod index;
 mod openai;
 mod quality;
 mod query;
@@ -36,13 +38,14 @@ mod seed;
 mod simulated;
 mod writer;
 
-pub use bm25::{Bm25Engine, Bm25Index, Words};
+pub use bm25::{Bm25Build, Bm25Engine, Bm25Index, Built, Words};
 pub use clean::{MAX_CHARS, clean, clean_counted};
 pub use containment::Golds;
-pub use corpus::{CorpusError, Passage};
+pub use corpus::{CorpusError, Extent, Passage};
 pub use document::{Document, Provenance};
 pub use error::SearchError;
 pub use http::Key;
+pub use index::{IndexError, Manifest, Pace, Stage, Watch};
 pub use openai::{OpenAiClient, OpenAiSettings, OpenAiWriter, Route};
 pub use quality::{Quality, QualityReport, Served, Tally};
 pub use query::{Label, Labels, Query, QuestionContext};

@@ -95,9 +95,13 @@ impl<'a> Engines<'a> {
         if let Some(engine) = &self.bm25 {
             return Ok(engine.clone());
         }
-        let config::Bm25 { corpus, stemming, stop_words } = self.plan.bm25.clone();
-        let words = Words { stemming, stop_words };
-        let index = tokio::task::spawn_blocking(move || Bm25Index::of_file(corpus.as_ref(), words)).await??;
+        let config::Bm25 { corpus, index, stemming, stop_words } = self.plan.bm25.clone();
+        let words = Words { stemming: stemming.unwrap_or(true), stop_words: stop_words.unwrap_or(true) };
+        let open = move || match index.as_str() {
+            "" => Ok::<_, anyhow::Error>(Bm25Index::of_file(corpus.as_ref(), words)?),
+            folder => Ok(Bm25Index::open(folder.as_ref())?),
+        };
+        let index = tokio::task::spawn_blocking(open).await??;
         tracing::debug!("{} passages are indexed", index.len());
         Ok(self.bm25.insert(Bm25Engine::new(index)).clone())
     }

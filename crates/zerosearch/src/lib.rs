@@ -20,6 +20,7 @@ pub mod progress;
 pub mod qa;
 pub mod quickstart;
 pub mod report;
+pub mod retrieval;
 pub mod rl;
 pub mod rollout;
 pub mod run;

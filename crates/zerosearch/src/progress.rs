@@ -99,7 +99,12 @@ impl Progress {
 
     /// Shows that `done` of `total` things, called `what`, are done: in the bar, or as about ten plain lines in all.
     pub fn counted(&self, what: &str, done: u64, total: u64) {
-        let line = format!("{done}/{total} {what}  {} left", words(self.time_left(done, total)));
+        self.tell(&format!("{done}/{total} {what}"), done, total);
+    }
+
+    /// The same in other words: for things of which nobody knows how many there are, `done` of `total` is the share.
+    pub fn tell(&self, told: &str, done: u64, total: u64) {
+        let line = format!("{told}  {} left", words(self.time_left(done, total)));
         match &self.bar {
             Some(bar) => {
                 bar.set_position(done);

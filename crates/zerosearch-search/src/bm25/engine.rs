@@ -19,7 +19,7 @@ pub struct Bm25Engine {
 
 /// The most documents of one call.
 const MOST_DOCUMENTS: usize = 100;
-const ENGINE: &str = "bm25";
+pub(super) const ENGINE: &str = "bm25";
 
 impl Bm25Engine {
     /// An engine that searches `index`.

@@ -1,5 +1,6 @@
 //! Words: what of a text an index keeps, and a query is looked up by.
 
+use serde::{Deserialize, Serialize};
 use tantivy::tokenizer::{
     Language, LowerCaser, RemoveLongFilter, SimpleTokenizer, Stemmer, StopWordFilter, TextAnalyzer,
 };
@@ -8,7 +9,7 @@ use tantivy::tokenizer::{
 const LONGEST_WORD: usize = 40;
 
 /// Which words count, and in which form: runs of letters and digits, in lower case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Words {
     /// English words are cut to their stems (Snowball), so that `wrote books` finds `book`.
     pub stemming: bool,

@@ -1,7 +1,7 @@
 //! A corpus file: JSON lines, plain or packed, or Parquet.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Seek};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
@@ -18,7 +18,8 @@ pub(crate) struct Corpus {
 }
 
 enum Rows {
-    Lines(Lines),
+    /// The lines, the file that their bytes come from, and its size.
+    Lines(Lines, File, u64),
     Parquet(ParquetRows),
 }
 
@@ -48,23 +49,36 @@ impl Corpus {
             }
             _ => Box::new(reader),
         };
-        Ok(Self { path: path.to_owned(), rows: Rows::Lines(Lines::new(bytes)), number: 0 })
+        let size = file.metadata().map_err(failed)?.len();
+        let rows = Rows::Lines(Lines::new(bytes), file, size);
+        Ok(Self { path: path.to_owned(), rows, number: 0 })
     }
 
     /// A complaint about the row that was read last.
     pub(crate) fn complain(&self, problem: impl Into<String>) -> CorpusError {
         let unit = match self.rows {
-            Rows::Lines(_) => "line",
+            Rows::Lines(..) => "line",
             Rows::Parquet(_) => "row",
         };
         CorpusError::Row { path: self.path.clone(), unit, number: self.number, problem: problem.into() }
+    }
+
+    /// The share of the file that was read, from 0 to 1.
+    pub(crate) fn share(&self) -> f64 {
+        match &self.rows {
+            // The reader's handle and this one have one position.
+            Rows::Lines(_, file, size) => {
+                (&*file).stream_position().map_or(0.0, |at| at as f64 / (*size).max(1) as f64)
+            }
+            Rows::Parquet(rows) => self.number as f64 / rows.total().max(1) as f64,
+        }
     }
 
     /// The passage in the next row; `None` at the end.
     pub(crate) fn next(&mut self) -> Result<Option<Passage>, CorpusError> {
         self.number += 1;
         let passage = match &mut self.rows {
-            Rows::Lines(lines) => lines.next(),
+            Rows::Lines(lines, ..) => lines.next(),
             Rows::Parquet(rows) => rows.next(),
         };
         passage.map_err(|problem| self.complain(problem))

@@ -16,6 +16,7 @@ use super::passage::COLUMNS;
 /// The rows of a Parquet file.
 pub(super) struct ParquetRows {
     rows: RowIter<'static>,
+    total: u64,
 }
 
 impl ParquetRows {
@@ -23,6 +24,7 @@ impl ParquetRows {
     /// When the file is damaged or has no column of a passage.
     pub(super) fn open(file: File) -> Result<Self, String> {
         let reader = SerializedFileReader::new(file).map_err(|why| broken(&why))?;
+        let total = u64::try_from(reader.metadata().file_metadata().num_rows()).unwrap_or_default();
         let schema = reader.metadata().file_metadata().schema();
         let fields: Vec<_> = schema
             .get_fields()
@@ -35,7 +37,12 @@ impl ParquetRows {
         }
         let wanted = Type::group_type_builder(schema.name()).with_fields(fields).build();
         let rows = wanted.and_then(|wanted| RowIter::from_file_into(Box::new(reader)).project(Some(wanted)));
-        Ok(Self { rows: rows.map_err(|why| broken(&why))? })
+        Ok(Self { rows: rows.map_err(|why| broken(&why))?, total })
+    }
+
+    /// How many rows there are.
+    pub(super) fn total(&self) -> u64 {
+        self.total
     }
 
     /// The passage in the next row; `None` at the end.

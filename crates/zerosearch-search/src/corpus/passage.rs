@@ -1,6 +1,7 @@
 //! A passage: a text of a corpus that can be found by its words.
 
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 /// The columns of a row that have a meaning.
 pub(super) const COLUMNS: [&str; 4] = ["id", "title", "text", "contents"];
@@ -35,6 +36,14 @@ impl Passage {
             return Err("column `contents` holds a title and no text".into());
         }
         Ok(Self { id, title: title.to_owned(), text: body.to_owned() })
+    }
+
+    /// Adds it to a hash over passages; no two lists of passages are the same there.
+    pub(crate) fn hash_into(&self, hash: &mut Sha256) {
+        for column in [&self.id, &self.title, &self.text] {
+            hash.update((column.len() as u64).to_le_bytes());
+            hash.update(column);
+        }
     }
 }
 

@@ -49,13 +49,18 @@ pub(super) struct EngineFlags {
     /// The corpus that the engine bm25 searches: JSONL (plain, .gz, .zst) or Parquet (sets bm25.corpus)
     #[arg(long, value_name = "FILE")]
     corpus: Option<String>,
+    /// In place of a corpus, the folder of an index of it, made by `zerosearch index` (sets bm25.index)
+    #[arg(long, value_name = "FOLDER", conflicts_with = "corpus")]
+    index: Option<String>,
 }
 
 impl EngineFlags {
     /// What the flags set.
     pub(super) fn all(&self) -> impl Iterator<Item = Setting> {
         let engine = self.engine.iter().map(|engine| Setting::of("eval", "engine", engine.clone()));
-        engine.chain(self.corpus.iter().map(|corpus| Setting::of("bm25", "corpus", corpus.clone())))
+        let corpus = self.corpus.iter().map(|corpus| Setting::of("bm25", "corpus", corpus.clone()));
+        let index = self.index.iter().map(|index| Setting::of("bm25", "index", index.clone()));
+        engine.chain(corpus).chain(index)
     }
 }
 

@@ -5,8 +5,8 @@ use clap::{Parser, Subcommand};
 use zerosearch::stop::{Reason, Stop};
 
 use super::{
-    ask, bench, collect, convert, doctor, eval, export, judge, quickstart, report, score, sft, sim, train,
-    world,
+    ask, bench, collect, convert, doctor, eval, export, index, judge, quickstart, report, score, search, sft,
+    sim, train, world,
 };
 
 /// Teaches a language model to answer questions by searching, with a simulated search engine in the training loop.
@@ -44,6 +44,10 @@ enum Verb {
     Collect(collect::Collect),
     /// Ask a policy one question and watch it search
     Ask(ask::Ask),
+    /// Make an index of a corpus, however large, for the engine bm25
+    Index(index::Index),
+    /// Search with a real engine, without a policy, and see how often an answer is found
+    Search(search::Search),
     /// Write a page about runs: tables, curves, conversations to read
     Report(report::Report),
     /// Write the log-probabilities of given rows
@@ -71,8 +75,10 @@ impl Cli {
             Verb::Sim(it) => it.minutes(),
             Verb::Eval(it) => it.flags.minutes,
             Verb::Collect(it) => it.flags.minutes,
+            Verb::Index(it) => it.minutes,
             Verb::Score(it) => it.minutes,
             Verb::Ask(_)
+            | Verb::Search(_)
             | Verb::Report(_)
             | Verb::Export(_)
             | Verb::Convert(_)
@@ -93,6 +99,8 @@ impl Cli {
             Verb::Eval(it) => it.run(stop).await,
             Verb::Collect(it) => it.run(stop).await,
             Verb::Ask(it) => it.run(stop).await,
+            Verb::Index(it) => it.run(stop).await,
+            Verb::Search(it) => it.run(stop).await,
             Verb::Report(it) => it.run(),
             Verb::Score(it) => it.run(stop).await,
             Verb::Export(it) => it.run().await,

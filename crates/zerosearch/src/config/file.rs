@@ -122,6 +122,7 @@ sections! {
     }
     bm25: Bm25File {
         corpus: String,
+        index: String,
         stemming: bool,
         stop_words: bool,
     }

@@ -41,7 +41,7 @@ names! {
         Simulated = "simulated",
         /// A fixed program plays it: useful documents hold a golden answer, noisy ones do not. No model needed.
         Scripted = "scripted",
-        /// The corpus of `[bm25]`, searched in this process.
+        /// The corpus or the index of `[bm25]`, searched in this process.
         Bm25 = "bm25",
         /// The servers of `[retrieve]`.
         Retrieve = "retrieve",

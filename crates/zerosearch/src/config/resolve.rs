@@ -27,7 +27,7 @@ pub enum Purpose {
     Sft,
     /// Making pairs to tune a simulator on: no model needs to be named.
     Judge,
-    /// Measuring simulators: no policy needs to be named.
+    /// Measuring engines, simulated or real: no policy needs to be named.
     Simulate,
     /// Asking a finished policy.
     Use,
@@ -48,7 +48,7 @@ impl ConfigFile {
             server: server(self.server)?,
             questions: questions(self.questions, purpose)?,
             simulator: simulator(self.simulator, purpose)?,
-            bm25: bm25(self.bm25),
+            bm25: bm25(self.bm25)?,
             retrieve: retrieve(self.retrieve)?,
             curriculum: curriculum(self.curriculum)?,
             optimizer: optimizer(self.optimizer, purpose, rl.steps)?,

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 use zerosearch_learner::seed::Seed;
+use zerosearch_search::Manifest;
 
 use super::stage::{hint, prompt};
-use crate::config::{EngineName, Plan};
+use crate::config::{Bm25, EngineName, Plan};
 use crate::engines::template_hash;
 use crate::problem::problem;
 use crate::qa::{DataSet, Question, QuestionFile, Unusable, overlap};
@@ -136,7 +137,11 @@ fn hashes_of<'a>(
         files.insert(written.clone(), sha256_of(&path_of(written))?);
     }
     if engines.contains(&EngineName::Bm25) {
-        files.insert(plan.bm25.corpus.clone(), sha256_of(Path::new(&plan.bm25.corpus))?);
+        let Bm25 { corpus, index, .. } = &plan.bm25;
+        match index.as_str() {
+            "" => files.insert(corpus.clone(), sha256_of(Path::new(corpus))?),
+            folder => files.insert(index.clone(), Manifest::read(Path::new(folder))?.identity()),
+        };
     }
     let mut templates = BTreeMap::from([
         ("prompt".to_owned(), prompt(plan, engines[0])?.hash()),

@@ -7,6 +7,7 @@ mod cli;
 mod collect;
 mod configs;
 mod house;
+mod index;
 mod learns;
 mod program;
 mod quickstart;

@@ -50,12 +50,14 @@ pub struct Simulator {
 /// `[bm25]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bm25 {
-    /// The corpus file; empty where no engine needs one.
+    /// The corpus file, indexed in memory; empty where no engine needs one.
     pub corpus: String,
-    /// English words are cut to their stems.
-    pub stemming: bool,
-    /// The commonest English words are left out.
-    pub stop_words: bool,
+    /// The folder of a finished index in its place; empty without one.
+    pub index: String,
+    /// English words are cut to their stems; an index knows for itself.
+    pub stemming: Option<bool>,
+    /// The commonest English words are left out; an index knows for itself.
+    pub stop_words: Option<bool>,
 }
 
 /// `[retrieve]`

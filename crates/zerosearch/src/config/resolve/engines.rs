@@ -67,12 +67,24 @@ pub(super) fn simulator(file: SimulatorFile, purpose: Purpose) -> Resolved<Simul
     })
 }
 
-pub(super) fn bm25(file: Bm25File) -> Bm25 {
-    Bm25 {
-        corpus: file.corpus.unwrap_or_default(),
-        stemming: file.stemming.unwrap_or(true),
-        stop_words: file.stop_words.unwrap_or(true),
+pub(super) fn bm25(file: Bm25File) -> Resolved<Bm25> {
+    let (corpus, index) = (file.corpus.unwrap_or_default(), file.index.unwrap_or_default());
+    if index.is_empty() {
+        let (stemming, stop_words) = (file.stemming.unwrap_or(true), file.stop_words.unwrap_or(true));
+        return Ok(Bm25 { corpus, index, stemming: Some(stemming), stop_words: Some(stop_words) });
     }
+    let told = |key, value: String| Complaint::new(key, value, "cannot be given together with bm25.index");
+    if !corpus.is_empty() {
+        return Err(told("bm25.corpus", format!("\"{corpus}\""))
+            .hint("name a corpus, which is indexed in memory, or an index, which has its own"));
+    }
+    for (key, written) in [("bm25.stemming", file.stemming), ("bm25.stop_words", file.stop_words)] {
+        if let Some(written) = written {
+            return Err(told(key, written.to_string())
+                .hint("leave it out: which words count was decided when the index was made"));
+        }
+    }
+    Ok(Bm25 { corpus, index, stemming: None, stop_words: None })
 }
 
 pub(super) fn retrieve(file: RetrieveFile) -> Resolved<Retrieve> {
@@ -97,9 +109,11 @@ pub(super) fn curriculum(file: CurriculumFile) -> Resolved<Curriculum> {
 /// An engine that has nothing to search, and a policy on a server that cannot be spoken to.
 pub(super) fn agree_on_engines(plan: &Plan) -> Resolved<()> {
     let asked = |engine| [plan.rollout.engine, plan.eval.engine].contains(&engine);
-    if asked(EngineName::Bm25) && plan.bm25.corpus.is_empty() {
-        return Err(Complaint::without_value("bm25.corpus", "the engine bm25 has no corpus to search")
-            .hint("give it a JSONL file with `id`, `title` and `text`, or `id` and `contents`"));
+    if asked(EngineName::Bm25) && plan.bm25.corpus.is_empty() && plan.bm25.index.is_empty() {
+        return Err(Complaint::without_value("bm25.corpus", "the engine bm25 has no corpus to search").hint(
+            "give it a JSONL or Parquet file with `id`, `title` and `text`, or `id` and `contents`; \
+             or give bm25.index a folder that `zerosearch index` has made",
+        ));
     }
     if asked(EngineName::Retrieve) && plan.retrieve.urls.is_empty() {
         return Err(Complaint::without_value("retrieve.urls", "the engine retrieve has no server to ask")

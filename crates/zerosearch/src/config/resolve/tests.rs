@@ -67,3 +67,20 @@ fn defaults_suit_the_purpose() {
     assert_eq!((collected.samples, collected.temperature), (4, 1.0));
     assert_eq!((measured.samples, measured.temperature), (1, 0.0));
 }
+
+/// A run's own config names everything; what an index has decided is not in it, so that it can be read again.
+#[test]
+fn an_index_stands_in_the_place_of_a_corpus_and_its_words() {
+    let of_index = plan("[rollout]\nengine = \"bm25\"\n[bm25]\nindex = \"i\"").unwrap();
+    let again = ConfigFile::parse(&of_index.to_toml().unwrap(), &[]).unwrap().resolve(Purpose::Train);
+    assert_eq!(again.unwrap(), of_index);
+    assert_eq!(plan("[bm25]\ncorpus = \"c\"").unwrap().bm25.stemming, Some(true));
+    for (more, told) in [
+        ("corpus = \"c\"", "bm25.corpus = \"c\": cannot be given together with bm25.index"),
+        ("stemming = true", "bm25.stemming = true: cannot be given together with bm25.index"),
+        ("stop_words = false", "bm25.stop_words = false: cannot be given together with bm25.index"),
+    ] {
+        let refused = plan(&format!("[bm25]\nindex = \"i\"\n{more}")).unwrap_err();
+        assert_eq!(refused.to_string(), told);
+    }
+}

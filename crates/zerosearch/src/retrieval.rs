@@ -1,0 +1,202 @@
+//! A retrieval: what an engine finds for questions as they are asked, without a policy, how often a golden answer is in it,
+//! and how long it takes.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
+use zerosearch_learner::seed::Seed;
+use zerosearch_search::{Document, Golds, Query, SearchEngine};
+
+use crate::config::Plan;
+use crate::engines::Engines;
+use crate::eval::{Interval, bootstrap};
+use crate::learners::Pool;
+use crate::problem::problem;
+use crate::progress::Progress;
+use crate::qa::Question;
+use crate::run::{VERSION, replace};
+use crate::train::questions_of;
+
+/// The first so many documents in which golden answers are counted.
+const DEPTHS: [usize; 5] = [1, 3, 5, 10, 20];
+
+/// An engine and the questions that it is asked.
+pub struct Retrieval {
+    engine: Arc<dyn SearchEngine>,
+    k: usize,
+    seed: Seed,
+}
+
+/// What was found for one question.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Finding {
+    /// The version of this form.
+    pub version: u32,
+    /// The question.
+    pub question: Question,
+    /// What the engine gave, best first.
+    pub documents: Vec<Document>,
+    /// The place, from 1, of the first document with a golden answer; null without one.
+    pub gold_at: Option<usize>,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// What all findings show.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Findings {
+    /// Questions asked.
+    pub questions: usize,
+    /// Questions with an answer that can be looked for: neither yes nor no.
+    pub judged: usize,
+    /// The share of these with a golden answer in the first so many documents.
+    pub hits: BTreeMap<usize, Interval>,
+    /// Milliseconds of a search: the median, 99 of 100, and the longest.
+    pub milliseconds: [f64; 3],
+}
+
+impl Retrieval {
+    /// The engine that `plan` evaluates with.
+    ///
+    /// # Errors
+    /// When it is none or a simulated one, or cannot be opened.
+    pub async fn open(plan: &Plan) -> Result<Self> {
+        let name = plan.eval.engine;
+        if name.writes_to_order() {
+            let what = format!("the engine {} makes its documents up for a label", name.name());
+            return Err(problem(what).hint("`zerosearch sim eval` measures simulators").into());
+        }
+        let desk = Engines::new(plan, &Pool::new(&plan.model), None, None).open(name).await?;
+        let engine = desk.engine.ok_or_else(|| {
+            problem("no engine is named").hint("give `--engine`, for example `--engine bm25 --index FOLDER`")
+        })?;
+        Ok(Self { engine, k: plan.rollout.k, seed: Seed::run(plan.run.seed) })
+    }
+
+    /// What the engine finds for `text`.
+    pub async fn find(&self, text: &str) -> Result<Vec<Document>> {
+        let query = Query { text: text.trim().to_owned(), k: self.k, labels: None, seed: 0, context: None };
+        self.engine.search(&query).await.with_context(|| format!("the search for `{text}` failed"))
+    }
+
+    /// The questions that `plan` evaluates with, each asked once, `concurrency` at a time.
+    ///
+    /// # Errors
+    /// At the first search that fails.
+    pub async fn ask(&self, plan: &Plan, concurrency: usize) -> Result<Vec<Finding>> {
+        let mut questions = questions_of(&plan.eval.questions, plan.questions.skip_unusable)?;
+        if plan.eval.count > 0 {
+            questions = questions.sample(plan.eval.count, self.seed.purpose("eval questions"));
+        }
+        let total = questions.len() as u64;
+        let progress = Progress::new(total, 0);
+        let asked: Vec<_> =
+            questions.questions().iter().map(|question| self.finding(question).boxed()).collect();
+        let counted = stream::iter(asked).buffered(concurrency).enumerate().map(|(at, finding)| {
+            progress.counted("questions", at as u64 + 1, total);
+            finding
+        });
+        counted.try_collect().await
+    }
+
+    async fn finding(&self, question: &Question) -> Result<Finding> {
+        let started = Instant::now();
+        let documents = self.find(&question.text).await?;
+        let seconds = started.elapsed().as_secs_f64();
+        let golds = golds(question);
+        let gold_at = documents.iter().position(|document| golds.in_document(document)).map(|at| at + 1);
+        Ok(Finding { version: VERSION, question: question.clone(), documents, gold_at, seconds })
+    }
+
+    /// What `findings` show.
+    pub fn summarize(&self, findings: &[Finding]) -> Findings {
+        let judged: Vec<&Finding> = findings.iter().filter(|it| !golds(&it.question).is_empty()).collect();
+        let mut depths: Vec<usize> = DEPTHS.into_iter().filter(|depth| *depth < self.k).collect();
+        depths.push(self.k);
+        let share = |depth: usize| {
+            let hit = |it: &&Finding| f64::from(u8::from(it.gold_at.is_some_and(|at| at <= depth)));
+            bootstrap(&judged.iter().map(hit).collect::<Vec<_>>(), self.seed.purpose("hits"))
+        };
+        let mut times: Vec<f64> = findings.iter().map(|it| it.seconds * 1e3).collect();
+        times.sort_by(f64::total_cmp);
+        let at = |share: f64| times.get((times.len().saturating_sub(1) as f64 * share) as usize);
+        Findings {
+            questions: findings.len(),
+            judged: judged.len(),
+            hits: depths.into_iter().map(|depth| (depth, share(depth))).collect(),
+            milliseconds: [0.5, 0.99, 1.0].map(|share| at(share).copied().unwrap_or_default()),
+        }
+    }
+}
+
+/// Writes `findings`, one on each line: the whole file or none.
+pub fn write(findings: &[Finding], path: &Path) -> Result<()> {
+    let mut lines = Vec::new();
+    for finding in findings {
+        serde_json::to_writer(&mut lines, finding)?;
+        lines.write_all(b"\n")?;
+    }
+    replace(path, &lines).with_context(|| format!("{} cannot be written", path.display()))
+}
+
+fn golds(question: &Question) -> Golds {
+    Golds::new(question.golden_answers.iter().map(String::as_str))
+}
+
+impl Findings {
+    /// For the screen.
+    pub fn table(&self) -> String {
+        let mut table = format!(
+            "{} questions, {} with an answer that can be looked for\ngolden answer in the first\n",
+            self.questions, self.judged
+        );
+        for (depth, share) in &self.hits {
+            table.push_str(&format!("{depth:>5}   {}\n", share.words()));
+        }
+        let [median, p99, longest] = self.milliseconds;
+        table.push_str(&format!(
+            "milliseconds of a search: median {median:.2}, 99 % {p99:.2}, longest {longest:.2}\n"
+        ));
+        table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(gold_at: Option<usize>, answer: &str, seconds: f64) -> Finding {
+        let question = Question {
+            id: "1".into(),
+            source: "test".into(),
+            text: "who?".into(),
+            golden_answers: vec![answer.into()],
+            prompt: None,
+        };
+        Finding { version: VERSION, question, documents: Vec::new(), gold_at, seconds }
+    }
+
+    /// Of four questions one can only be answered yes; of the others one has its answer first and one third.
+    #[test]
+    fn hits_are_counted_by_depth_and_yes_is_no_answer_to_look_for() {
+        let engine = Arc::new(zerosearch_search::ScriptedEngine::new(Arc::default()));
+        let retrieval = Retrieval { engine, k: 4, seed: Seed::run(1) };
+        let findings = [
+            finding(Some(1), "Emma", 0.001),
+            finding(Some(3), "Emma", 0.002),
+            finding(None, "Emma", 0.003),
+            finding(Some(1), "yes", 0.004),
+        ];
+        let shown = retrieval.summarize(&findings);
+        assert_eq!((shown.questions, shown.judged), (4, 3));
+        let means: Vec<(usize, f64)> = shown.hits.iter().map(|(depth, it)| (*depth, it.mean)).collect();
+        assert_eq!(means, [(1, 1.0 / 3.0), (3, 2.0 / 3.0), (4, 2.0 / 3.0)]);
+        assert_eq!(shown.milliseconds, [2.0, 3.0, 4.0]);
+    }
+}
