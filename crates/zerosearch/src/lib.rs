@@ -25,6 +25,7 @@ pub mod rl;
 pub mod rollout;
 pub mod run;
 pub mod score;
+pub mod serve;
 pub mod sft;
 pub mod simulator;
 pub mod stop;

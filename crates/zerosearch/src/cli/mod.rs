@@ -17,6 +17,7 @@ mod report;
 mod score;
 mod screen;
 mod search;
+mod serve;
 mod sft;
 mod sim;
 mod train;

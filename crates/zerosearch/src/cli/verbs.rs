@@ -5,8 +5,8 @@ use clap::{Parser, Subcommand};
 use zerosearch::stop::{Reason, Stop};
 
 use super::{
-    ask, bench, collect, convert, doctor, eval, export, index, judge, quickstart, report, score, search, sft,
-    sim, train, world,
+    ask, bench, collect, convert, doctor, eval, export, index, judge, quickstart, report, score, search,
+    serve, sft, sim, train, world,
 };
 
 /// Teaches a language model to answer questions by searching, with a simulated search engine in the training loop.
@@ -48,6 +48,8 @@ enum Verb {
     Index(index::Index),
     /// Search with a real engine, without a policy, and see how often an answer is found
     Search(search::Search),
+    /// Offer an engine, or a policy, to other programs over HTTP
+    Serve(serve::Serve),
     /// Write a page about runs: tables, curves, conversations to read
     Report(report::Report),
     /// Write the log-probabilities of given rows
@@ -79,6 +81,7 @@ impl Cli {
             Verb::Score(it) => it.minutes,
             Verb::Ask(_)
             | Verb::Search(_)
+            | Verb::Serve(_)
             | Verb::Report(_)
             | Verb::Export(_)
             | Verb::Convert(_)
@@ -101,6 +104,7 @@ impl Cli {
             Verb::Ask(it) => it.run(stop).await,
             Verb::Index(it) => it.run(stop).await,
             Verb::Search(it) => it.run(stop).await,
+            Verb::Serve(it) => it.run(stop).await,
             Verb::Report(it) => it.run(),
             Verb::Score(it) => it.run(stop).await,
             Verb::Export(it) => it.run().await,

@@ -13,5 +13,8 @@ mod program;
 mod quickstart;
 mod report;
 mod resumes;
+mod serve_openapi;
+mod serve_search;
 mod server;
+mod serving;
 mod simulators;

@@ -1,0 +1,195 @@
+//! `zerosearch serve`
+
+use std::net::{IpAddr, SocketAddr};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use zerosearch::config::{EngineName, Plan, Purpose, Setting};
+use zerosearch::engines::{Engines, needs_stock};
+use zerosearch::learners::Pool;
+use zerosearch::problem::problem;
+use zerosearch::serve::{SearchService, Sign, Terms, Token, open, search};
+use zerosearch::stop::{Reason, Stop};
+
+use super::flags::{EngineFlags, config};
+use super::place::in_recipe;
+use super::screen::say;
+
+/// Offer an engine, or a policy, to other programs over HTTP
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  zerosearch serve search --engine bm25 --corpus wiki.jsonl.gz
+  zerosearch serve model --model runs/train/checkpoints/000030")]
+pub(super) struct Serve {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// A search engine, real or simulated, as the servers of Search-R1, SkyRL and ZeroSearch
+    ///
+    /// POST /retrieve takes the three dialects: {\"queries\": [..], \"topk\": 3, \"return_scores\": true} (Search-R1, verl, slime),
+    /// {\"query\": \"..\", \"topk\": 3, \"return_scores\": true} (SkyRL), {\"query\": \"..\", \"top_k\": 3} (ZeroSearch). POST or GET
+    /// /search tells all that is known of the documents. GET /health, /metrics (Prometheus) and /openapi.json.
+    ///
+    /// A simulated engine writes what it is told to. Each request may carry, in every dialect: label (useful or noisy), labels
+    /// (one for each document; with queries, one for each query), noise (a chance: a coin is tossed), seed, question,
+    /// golden_answers. One that says nothing of noise gets what --noise says, and is refused without it; one that may get
+    /// useful documents and brings no golden answers is refused, always: the simulator would not know what is useful.
+    ///
+    /// Ctrl-C or SIGTERM: no new connections, and what is under way is answered; again: leave at once.
+    #[command(after_help = "\
+Examples:
+  zerosearch serve search --engine bm25 --corpus wiki.jsonl.gz --port 8000
+  zerosearch serve search --engine simulated --model runs/simulator/checkpoints/001000 --set simulator.mode=tuned --noise 0.25
+  curl localhost:8000/retrieve --json '{\"queries\": [\"who wrote emma\"], \"topk\": 3, \"return_scores\": true}'
+  curl localhost:8000/search --json '{\"query\": \"who wrote emma\", \"golden_answers\": [\"Jane Austen\"], \"label\": \"useful\"}'")]
+    Search(Box<Search>),
+}
+
+/// Where a server listens, and how much it takes.
+#[derive(Args, Debug)]
+struct TermsFlags {
+    /// The port; 0 for one that is free. The first line that is printed says which
+    #[arg(long, value_name = "PORT", default_value_t = 8000)]
+    port: u16,
+    /// The address to listen at; any but this machine's own needs --token-env
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    host: IpAddr,
+    /// The environment variable with the token that clients must send as `Authorization: Bearer TOKEN`
+    #[arg(long, value_name = "VARIABLE")]
+    token_env: Option<String>,
+    /// Requests that are answered at once; more get 503 and Retry-After
+    #[arg(long, value_name = "N", default_value = "1024")]
+    max_in_flight: NonZeroUsize,
+    /// Requests in a second, of all clients together; more get 429 and Retry-After [default: no limit]
+    #[arg(long, value_name = "N")]
+    max_per_second: Option<NonZeroU32>,
+    /// The longest body of a request in MiB; longer ones get 413
+    #[arg(long, value_name = "MIB", default_value = "8")]
+    max_body_mib: NonZeroUsize,
+    /// Seconds that an answer may take; then the client gets 504
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = seconds)]
+    time_limit_s: f64,
+    /// Seconds that requests under way may take once the server is asked to stop
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
+    grace_s: f64,
+}
+
+#[derive(Args, Debug)]
+struct Search {
+    /// A config file for the engine
+    #[arg(value_name = "RECIPE")]
+    recipe: Option<PathBuf>,
+    #[command(flatten)]
+    engine: EngineFlags,
+    /// The model that plays a simulated engine: a Hugging Face directory, a .gguf file or a hub id (sets simulator.model)
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+    /// The chance of noise for requests that say nothing of it; 1 serves clients that know no golden answers
+    #[arg(long, value_name = "CHANCE", value_parser = chance)]
+    noise: Option<f64>,
+    /// Documents for a request that names no number (sets rollout.k)
+    #[arg(long, value_name = "N")]
+    k: Option<u32>,
+    /// Queries that one request may hold; more get 413
+    #[arg(long, value_name = "N", default_value = "1024")]
+    max_queries: NonZeroUsize,
+    #[command(flatten)]
+    terms: TermsFlags,
+    /// Set a key of the config, for example `--set simulator.mode=tuned`; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<Setting>,
+}
+
+impl Serve {
+    pub(super) async fn run(self, stop: &Stop) -> Result<Option<Reason>> {
+        match self.what {
+            What::Search(it) => it.run(stop).await,
+        }
+    }
+}
+
+impl Search {
+    async fn run(self, stop: &Stop) -> Result<Option<Reason>> {
+        let terms = self.terms.terms()?;
+        let plan = self.plan()?;
+        let pool = Pool::new(&plan.model);
+        let mut engines = Engines::new(&plan, &pool, None, None);
+        let desk = match stop.or(engines.open(plan.eval.engine)).await {
+            Ok(desk) => desk?,
+            Err(reason) => return Ok(Some(reason)),
+        };
+        let service = SearchService {
+            desk,
+            k: plan.rollout.k,
+            noise: self.noise,
+            coin_per_document: plan.curriculum.per_document,
+            seed: plan.run.seed,
+            max_queries: self.max_queries.get(),
+        };
+        announced(search(service)?, &terms, plan.eval.engine.name(), stop).await
+    }
+
+    fn plan(&self) -> Result<Plan> {
+        let mut settings: Vec<Setting> = self.engine.all().collect();
+        settings.extend(self.model.iter().map(|model| Setting::of("simulator", "model", model.clone())));
+        settings.extend(self.k.map(|k| Setting::of("rollout", "k", i64::from(k))));
+        settings.extend(self.settings.iter().cloned());
+        let plan = config(self.recipe.as_ref(), &settings)?.resolve(Purpose::Simulate);
+        let plan = plan.map_err(|complaint| in_recipe(self.recipe.as_deref(), complaint))?;
+        if plan.eval.engine == EngineName::Simulated && needs_stock(&plan) {
+            return Err(problem("no model is named to play the engine")
+                .hint(
+                    "name one with `--model MODEL`, or servers with `--set simulator.urls=[\"http://HOST:PORT\"]`; or choose \
+                     `--engine bm25`",
+                )
+                .into());
+        }
+        Ok(plan)
+    }
+}
+
+impl TermsFlags {
+    fn terms(&self) -> Result<Terms> {
+        let terms = Terms {
+            address: SocketAddr::new(self.host, self.port),
+            token: self.token_env.as_deref().map(Token::from_environment).transpose()?,
+            max_body_bytes: self.max_body_mib.get().saturating_mul(1 << 20),
+            max_in_flight: self.max_in_flight.get(),
+            max_per_second: self.max_per_second,
+            time_limit: Duration::from_secs_f64(self.time_limit_s),
+            grace: Duration::from_secs_f64(self.grace_s),
+        };
+        // Before a model is loaded for nothing.
+        terms.check()?;
+        Ok(terms)
+    }
+}
+
+/// Serves until the wish to stop, which is how a server ends well.
+async fn announced(sign: Sign, terms: &Terms, what: &str, stop: &Stop) -> Result<Option<Reason>> {
+    open(sign, terms, stop, |address| say(&format!("{what} is served at http://{address}"))).await?;
+    Ok(None)
+}
+
+/// A chance, from 0 to 1.
+fn chance(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(chance) if (0.0..=1.0).contains(&chance) => Ok(chance),
+        _ => Err("give a number from 0 to 1, such as 0.25".into()),
+    }
+}
+
+/// Seconds, above 0 and at most a day.
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(seconds),
+        _ => Err("give a number above 0 and up to 86400, such as 60".into()),
+    }
+}

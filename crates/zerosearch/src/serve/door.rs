@@ -1,0 +1,132 @@
+//! The door: it looks at every request before the service sees it, and counts it.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use governor::clock::Clock;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use http_body_util::BodyExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::refusal::Refusal;
+use super::terms::{Terms, Token};
+use super::traffic::Traffic;
+
+/// Whoever guards a server's routes.
+pub(super) struct Door {
+    token: Option<Token>,
+    places: Arc<Semaphore>,
+    max_in_flight: usize,
+    rate: Option<DefaultDirectRateLimiter>,
+    max_per_second: u32,
+    time_limit: Duration,
+    traffic: Arc<Traffic>,
+}
+
+/// The route that is open to everybody, always: it says only that the server is there.
+const HEALTH: &str = "/health";
+
+impl Door {
+    /// `router` behind a door on `terms`.
+    pub(super) fn before(router: Router, terms: &Terms, traffic: Arc<Traffic>) -> Router {
+        let door = Self {
+            token: terms.token.clone(),
+            places: Arc::new(Semaphore::new(terms.max_in_flight)),
+            max_in_flight: terms.max_in_flight,
+            rate: terms.max_per_second.map(|most| RateLimiter::direct(Quota::per_second(most))),
+            max_per_second: terms.max_per_second.map_or(0, NonZeroU32::get),
+            time_limit: terms.time_limit,
+            traffic,
+        };
+        router
+            .fallback(nowhere)
+            .method_not_allowed_fallback(otherwise)
+            .layer(DefaultBodyLimit::max(terms.max_body_bytes))
+            .layer(from_fn_with_state(Arc::new(door), pass))
+    }
+
+    /// A place for `request`, or why it has none.
+    fn let_in(&self, request: &Request) -> Result<OwnedSemaphorePermit, Refusal> {
+        if !self.token.as_ref().is_none_or(|token| shown(request).is_some_and(|given| token.fits(given))) {
+            let message =
+                "this server asks for a token; send `Authorization: Bearer TOKEN` with the right one";
+            return Err(Refusal::new(StatusCode::UNAUTHORIZED, message).coded("wrong_token"));
+        }
+        if let Some(Err(early)) = self.rate.as_ref().map(RateLimiter::check) {
+            let now = self.rate.as_ref().map(|rate| rate.clock().now());
+            let wait = now.map_or(Duration::ZERO, |now| early.wait_time_from(now));
+            let message =
+                format!("this server takes {} requests a second; come back later", self.max_per_second);
+            let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, message).coded("too_often");
+            return Err(refusal.retry_after(wait.as_secs() + 1));
+        }
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+            let message =
+                format!("this server answers {} requests at once; come back later", self.max_in_flight);
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message).coded("too_many_at_once").retry_after(1)
+        })
+    }
+
+    async fn answer(&self, request: Request, next: Next) -> (Response, Option<OwnedSemaphorePermit>) {
+        if request.uri().path() == HEALTH {
+            return (next.run(request).await, None);
+        }
+        let place = match self.let_in(&request) {
+            Ok(place) => place,
+            Err(refusal) => return (refusal.into_response(), None),
+        };
+        match tokio::time::timeout(self.time_limit, next.run(request)).await {
+            Ok(response) => (response, Some(place)),
+            Err(_) => (too_late(self.time_limit).into_response(), None),
+        }
+    }
+}
+
+/// The refusal of an answer that took longer than `limit`.
+pub(super) fn too_late(limit: Duration) -> Refusal {
+    let message = format!("no answer was ready within {} s; ask for less at once", limit.as_secs_f64());
+    Refusal::new(StatusCode::GATEWAY_TIMEOUT, message).coded("too_late")
+}
+
+/// The secret that a request shows.
+fn shown(request: &Request) -> Option<&[u8]> {
+    let (scheme, secret) = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim().as_bytes())
+}
+
+async fn pass(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    // Not the path as it was written: whoever asks for a thousand paths must not make a thousand counters.
+    let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
+    let mut visit = door.traffic.enter(&route);
+    let (response, place) = door.answer(request, next).await;
+    visit.answered(response.status());
+    let held = (visit, place);
+    // Both are given back with the last byte of the answer.
+    response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let _ = &held;
+            frame
+        }))
+    })
+}
+
+async fn nowhere(request: Request) -> Refusal {
+    let message = format!("there is no {}; GET /openapi.json tells what there is", request.uri().path());
+    Refusal::new(StatusCode::NOT_FOUND, message).coded("no_such_route")
+}
+
+async fn otherwise(request: Request) -> Refusal {
+    let message = format!(
+        "{} does not answer {}; GET /openapi.json tells what it answers",
+        request.uri().path(),
+        request.method()
+    );
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message).coded("wrong_method")
+}

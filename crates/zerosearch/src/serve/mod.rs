@@ -1,0 +1,22 @@
+//! Servers: an engine, or a policy, for other programs over HTTP.
+//!
+//! | file | question it answers |
+//! |---|---|
+//! | `terms` | where does a server listen, who may ask, and how much at once? |
+//! | `door` | who of those who come is let in? |
+//! | `open` | how does a server start and stop? |
+//! | `asked`, `refusal` | how is a request read, and how is one refused? |
+//! | `traffic` | what came and went, in numbers? |
+//! | `search/` | how does an engine answer in the dialects of others? |
+
+mod asked;
+mod door;
+mod open;
+mod refusal;
+mod search;
+mod terms;
+mod traffic;
+
+pub use open::{Sign, open};
+pub use search::{SearchService, search};
+pub use terms::{Terms, Token};
