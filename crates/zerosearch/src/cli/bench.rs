@@ -13,8 +13,10 @@ use zerosearch_learner::seed::Seed;
 use super::screen::say;
 
 mod flags;
+mod load;
 
 use flags::{Common, Telling, Which};
+use load::LoadFlags;
 
 /// Measure training, sampling and conversations on this machine
 ///
@@ -31,7 +33,8 @@ Examples:
   zerosearch bench matmul
   zerosearch bench grpo --turns 3
   zerosearch bench grpo --turns 2,8
-  zerosearch bench orchestration")]
+  zerosearch bench orchestration
+  zerosearch bench load --url http://localhost:8000 --clients 500")]
 pub(super) struct Bench {
     #[command(subcommand)]
     what: What,
@@ -68,7 +71,11 @@ enum What {
     /// The policy answers at once; the server is this program, started again as a process of its own. ideal_seconds is what
     /// the calls take with all slots of the server full; share_of_ideal is that over the seconds taken, connecting included.
     Orchestration(Orchestration),
-    /// Such a server; ends with its standard input
+    /// Many clients at once against a search server that is running: what is lost, and how long answers take
+    ///
+    /// Every client asks again as soon as it is answered.
+    Load(LoadFlags),
+    /// The server of `orchestration`; ends with its standard input
     #[command(hide = true)]
     StubServer(StubServer),
 }
@@ -195,6 +202,7 @@ impl Bench {
                 What::Matmul(it) => it.run(),
                 What::Grpo(it) => it.run().await,
                 What::Orchestration(it) => it.run().await,
+                What::Load(it) => it.run().await,
                 What::StubServer(it) => it.run().await,
             }
         };

@@ -301,3 +301,31 @@ fn many_clients_at_once_lose_nothing() {
     assert_eq!((answers.len(), answers.iter().all(|own| *own)), (100, true));
     assert_eq!(server.figure("zerosearch_requests_total{route=\"/retrieve\",status=\"200\"}"), 300.0);
 }
+
+#[test]
+fn a_load_is_measured_and_what_is_turned_away_is_not_lost() {
+    let measure = |server: &Served| {
+        let words = [
+            "bench",
+            "load",
+            "--url",
+            server.url(),
+            "--clients",
+            "20",
+            "--requests",
+            "5",
+            "--k",
+            "2",
+            "--json",
+        ];
+        serde_json::from_str::<Value>(&Desk::new().succeed(&words)).unwrap()
+    };
+    let told = measure(&scripted("--noise 1"));
+    let expected = (&json!(100), &json!(0), &json!(0), &json!(200));
+    assert_eq!((&told["requests"], &told["lost"], &told["turned_away"], &told["documents"]), expected);
+    assert!(told["p50_ms"].as_f64().unwrap() <= told["p99_ms"].as_f64().unwrap());
+    let told = measure(&scripted("--noise 1 --max-per-second 2"));
+    assert!(told["turned_away"].as_u64().unwrap() > 0 && told["lost"] == 0, "{told}");
+    let nobody = Desk::new().fail(&["bench", "load", "--url", "http://127.0.0.1:9", "--patience-s", "1"]);
+    assert!(nobody.contains("does not answer as a search server"), "{nobody}");
+}
