@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use governor::clock::Clock;
@@ -105,8 +105,13 @@ async fn pass(State(door): State<Arc<Door>>, request: Request, next: Next) -> Re
     // Not the path as it was written: whoever asks for a thousand paths must not make a thousand counters.
     let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
     let mut visit = door.traffic.enter(&route);
-    let (response, place) = door.answer(request, next).await;
+    let has_body = !request.body().is_end_stream();
+    let (mut response, place) = door.answer(request, next).await;
     visit.answered(response.status());
+    if has_body && (place.is_none() || response.status() == StatusCode::PAYLOAD_TOO_LARGE) {
+        // The rest of the body is not read, so nothing more can come over this connection: the client has to know.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     let held = (visit, place);
     // Both are given back with the last byte of the answer.
     response.map(|body| {
