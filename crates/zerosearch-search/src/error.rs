@@ -1,5 +1,6 @@
 //! What can go wrong at an engine's border.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Why an engine gave no documents.
@@ -69,6 +70,24 @@ pub enum SearchError {
         writer: String,
         /// Documents without a word in them.
         empty: usize,
+    },
+    /// The cache could not be read or written.
+    #[error("{0}")]
+    Cache(String),
+    /// Nothing is asked offline, and the cache does not know.
+    #[error(
+        "\"{query}\" is not in the cache {folder}, and offline nothing else is asked; the cache holds {own} results of \
+         this engine as it is set now and {others} of others", folder = folder.display()
+    )]
+    NotCached {
+        /// The words that were searched for.
+        query: String,
+        /// The cache.
+        folder: PathBuf,
+        /// What it holds of this engine, model, settings and template.
+        own: usize,
+        /// What it holds of others.
+        others: usize,
     },
     /// A failure of an earlier time, in its own words: what is played again fails again.
     #[error("{0}")]

@@ -8,11 +8,14 @@
 //! | here is | it becomes | in |
 //! |---|---|---|
 //! | a query and a label | documents that a model makes up | [`SimulatedEngine`] |
+//! | a query | what the model that asks knows itself | [`SelfEngine`] |
 //! | a prompt | text | a [`Writer`]: [`OpenAiWriter`], or a model of the caller's |
 //! | a query | the passages of a corpus that fit it best | [`Bm25Engine`] over a [`Bm25Index`] |
 //! | a query | what a `/retrieve` server finds | [`RetrieveEngine`] |
+//! | a query | what a provider finds on the web | [`WebEngine`] |
 //! | a query and its golden answers | documents by rule, without a model | [`ScriptedEngine`] |
 //! | a corpus larger than memory | a folder that a [`Bm25Index`] opens at once | [`Bm25Build`] |
+//! | a query that was searched before | the documents of that time | [`CachedEngine`] over a [`Cache`] |
 //! | a query and its documents | the prompt and the reply that would give them | [`SimulatedSettings::demonstration`] |
 //! | the calls of a step | how well the simulator did | [`Quality`] |
 
@@ -20,6 +23,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 mod bm25;
+mod cache;
 mod clean;
 mod containment;
 #[cfg(any(test, feature = "contract-tests"))]
@@ -36,9 +40,11 @@ mod retrieve;
 mod scripted;
 mod seed;
 mod simulated;
+mod web;
 mod writer;
 
 pub use bm25::{Bm25Build, Bm25Engine, Bm25Index, Built, Words};
+pub use cache::{Cache, CacheCounts, CacheError, CacheSize, CachedEngine};
 pub use clean::{MAX_CHARS, clean, clean_counted};
 pub use containment::Golds;
 pub use corpus::{CorpusError, Extent, Passage};
@@ -51,7 +57,11 @@ pub use quality::{Quality, QualityReport, Served, Tally};
 pub use query::{Label, Labels, Query, QuestionContext};
 pub use retrieve::{Dialect, RetrieveEngine, RetrieveSettings};
 pub use scripted::ScriptedEngine;
-pub use simulated::{Demonstration, PromptTemplate, SimulatedEngine, SimulatedSettings, Stretch, Structure};
+pub use simulated::{
+    Demonstration, PromptTemplate, SelfEngine, SelfSearch, SimulatedEngine, SimulatedSettings, Stretch,
+    Structure,
+};
+pub use web::{Provider, WebEngine, WebSettings};
 pub use writer::{WriteRequest, Writer, Written};
 
 /// A future that may cross threads: what an `async fn` returns when it has to be called through `dyn`.
@@ -73,5 +83,11 @@ pub trait SearchEngine: Send + Sync {
     /// Whether documents are written for the labels of a query. A real engine finds what there is.
     fn writes_to_order(&self) -> bool {
         false
+    }
+
+    /// Whether documents are made up: then a query's seed decides them too, and what it tells of labels and question.
+    /// For a real engine only words and number count.
+    fn makes_up(&self) -> bool {
+        self.writes_to_order()
     }
 }

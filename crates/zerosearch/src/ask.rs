@@ -24,7 +24,7 @@ impl Table {
         let Voice { policy, text, .. } = voice;
         let desk = Engines::new(plan, pool, None, None).open(plan.eval.engine).await?;
         let seed = Seed::run(plan.run.seed).purpose("ask");
-        let rollout = Stage::for_evaluation(plan, text, desk)?.rollout(policy, 1, seed);
+        let rollout = Stage::for_evaluation(plan, text, desk)?.rollout(policy, 1, seed)?;
         Ok(Self { rollout, seed })
     }
 

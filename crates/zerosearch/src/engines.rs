@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use zerosearch_learner::Policy;
 use zerosearch_learner::text::Text;
 use zerosearch_search::{
-    Bm25Engine, Bm25Index, Dialect, Key, OpenAiSettings, OpenAiWriter, PromptTemplate, Quality,
-    RetrieveEngine, RetrieveSettings, Route, ScriptedEngine, SearchEngine, SimulatedEngine,
-    SimulatedSettings, Structure, Words, Writer,
+    Bm25Engine, Bm25Index, Cache, CachedEngine, Dialect, Key, OpenAiSettings, OpenAiWriter, PromptTemplate,
+    Quality, RetrieveEngine, RetrieveSettings, Route, ScriptedEngine, SearchEngine, SelfSearch,
+    SimulatedEngine, SimulatedSettings, Structure, Words, Writer,
 };
 
 use crate::config::{self, ApiName, DialectName, EngineName, Model, Plan, SimulatorMode};
@@ -28,14 +28,10 @@ pub struct Stock {
     pub identity: String,
 }
 
-/// Whoever answers search calls, and how well a simulator does it.
-#[derive(Clone)]
-pub struct Desk {
-    /// Nobody, where the policy answers from what it knows.
-    pub engine: Option<Arc<dyn SearchEngine>>,
-    /// What a simulator's calls were like.
-    pub quality: Option<Arc<Quality>>,
-}
+mod desk;
+mod web;
+
+pub use desk::{CacheUse, Desk};
 
 /// Whether the plan's simulator is the model that training starts from.
 pub fn needs_stock(plan: &Plan) -> bool {
@@ -50,45 +46,87 @@ pub struct Engines<'a> {
     replies: Option<Arc<Replies>>,
     writer: Option<Arc<dyn Writer>>,
     bm25: Option<Bm25Engine>,
+    cache: Option<Arc<Cache>>,
 }
 
 impl<'a> Engines<'a> {
     /// Engines as `plan` says. `replies` is where the replies of servers are kept.
     pub fn new(plan: &'a Plan, pool: &'a Pool, stock: Option<Stock>, replies: Option<Arc<Replies>>) -> Self {
-        Self { plan, pool, stock, replies, writer: None, bm25: None }
+        Self { plan, pool, stock, replies, writer: None, bm25: None, cache: None }
     }
 
     /// Whoever goes by `name`.
     ///
     /// # Errors
-    /// When a simulator or a corpus cannot be opened, or a server does not answer: better now than after the first
-    /// token.
+    /// When a simulator, a corpus or the cache cannot be opened, or a server does not answer: better now than after the
+    /// first token. Offline no server is asked.
     pub async fn open(&mut self, name: EngineName) -> Result<Desk> {
-        Ok(match name {
-            EngineName::None => Desk { engine: None, quality: None },
-            EngineName::Bm25 => Desk { engine: Some(Arc::new(self.bm25().await?)), quality: None },
+        match name {
+            EngineName::None => Ok(Desk::default()),
+            EngineName::Bm25 => {
+                let engine = Arc::new(self.bm25().await?);
+                Ok(self.remembered(engine)?.0)
+            }
             EngineName::Retrieve => {
-                let engine =
-                    retrieve(&self.plan.retrieve).await.context("the search server cannot be used")?;
-                let engine: Arc<dyn SearchEngine> = match &self.replies {
-                    Some(replies) => Arc::new(EngineJournal::new(engine, Arc::clone(replies))),
-                    None => engine,
-                };
-                Desk { engine: Some(engine), quality: None }
+                let engine = self.retrieve().await.context("the search server cannot be used")?;
+                self.remote_desk(engine)
+            }
+            EngineName::Web => {
+                let engine = web::open(&self.plan.web, self.plan.cache.offline).await;
+                self.remote_desk(Arc::new(engine.context("the web cannot be searched")?))
             }
             EngineName::Scripted => {
                 let quality = Arc::new(Quality::default());
-                let engine = ScriptedEngine::new(Arc::clone(&quality));
-                Desk { engine: Some(Arc::new(engine)), quality: Some(quality) }
+                let engine = Arc::new(ScriptedEngine::new(Arc::clone(&quality)));
+                Ok(self.remembered(engine)?.0.reporting(quality))
             }
             EngineName::Simulated => {
                 let writer = self.writer().await.context("the simulator cannot be used")?;
                 let quality = Arc::new(Quality::default());
-                let engine =
-                    SimulatedEngine::new(settings(&self.plan.simulator)?, writer, Arc::clone(&quality))?;
-                Desk { engine: Some(Arc::new(engine)), quality: Some(quality) }
+                let settings = settings(&self.plan.simulator)?;
+                let engine = Arc::new(SimulatedEngine::new(settings, writer, Arc::clone(&quality))?);
+                Ok(self.remembered(engine)?.0.reporting(quality))
             }
+            EngineName::SelfSearch => {
+                let quality = Arc::new(Quality::default());
+                let own = SelfSearch::new(own_settings(&self.plan.simulator)?, Arc::clone(&quality))?;
+                Ok(Desk::of_policy(own).reporting(quality))
+            }
+        }
+    }
+
+    /// A desk with `engine`, whose results are kept where the plan says so; and the engine as it sits there.
+    fn remembered(&mut self, engine: Arc<dyn SearchEngine>) -> Result<(Desk, Arc<dyn SearchEngine>)> {
+        let Some(cache) = self.cache()? else { return Ok((Desk::of(Arc::clone(&engine)), engine)) };
+        let cached = Arc::new(CachedEngine::new(engine, cache));
+        let engine: Arc<dyn SearchEngine> = Arc::<CachedEngine>::clone(&cached);
+        Ok((Desk::of(Arc::clone(&engine)).remembering(cached), engine))
+    }
+
+    /// A desk with somebody else's `engine`, whose replies are kept in the run's folder too.
+    fn remote_desk(&mut self, engine: Arc<dyn SearchEngine>) -> Result<Desk> {
+        let (desk, engine) = self.remembered(engine)?;
+        Ok(match &self.replies {
+            Some(replies) => desk.behind(Arc::new(EngineJournal::new(engine, Arc::clone(replies)))),
+            None => desk,
         })
+    }
+
+    fn cache(&mut self) -> Result<Option<Arc<Cache>>> {
+        let config::Cache { folder, offline } = &self.plan.cache;
+        if self.cache.is_none() && !folder.is_empty() {
+            let open = if *offline { Cache::open_offline } else { Cache::open };
+            self.cache = Some(Arc::new(open(folder.as_ref())?));
+        }
+        Ok(self.cache.clone())
+    }
+
+    async fn retrieve(&self) -> Result<Arc<dyn SearchEngine>> {
+        let engine = retrieve(&self.plan.retrieve)?;
+        if !self.plan.cache.offline {
+            engine.check().await?;
+        }
+        Ok(Arc::new(engine))
     }
 
     async fn bm25(&mut self) -> Result<Bm25Engine> {
@@ -112,7 +150,9 @@ impl<'a> Engines<'a> {
             return Ok(Arc::clone(writer));
         }
         let plan = &self.plan.simulator;
-        let writer: Arc<dyn Writer> = if !plan.urls.is_empty() {
+        let writer: Arc<dyn Writer> = if !plan.urls.is_empty() && self.plan.cache.offline {
+            Arc::new(on_servers(plan, None)?)
+        } else if !plan.urls.is_empty() {
             remote(plan, self.replies.clone()).await?
         } else if plan.model.is_empty() {
             let stock = self.stock.take().context("no model was given to play the engine")?;
@@ -137,18 +177,7 @@ pub(crate) async fn remote(
     plan: &config::Simulator,
     replies: Option<Arc<Replies>>,
 ) -> Result<Arc<dyn Writer>> {
-    let settings = OpenAiSettings {
-        key: key("simulator.key_env", &plan.key_env)?,
-        route: match plan.api {
-            ApiName::Chat => Route::Chat,
-            ApiName::Completions => Route::Completions,
-        },
-        timeout: seconds(plan.timeout_s),
-        concurrency: plan.concurrency,
-        tries: tries(plan.retries),
-        ..OpenAiSettings::new(plan.urls.clone(), &plan.model_name)
-    };
-    let writer = OpenAiWriter::new(settings)?;
+    let writer = on_servers(plan, key("simulator.key_env", &plan.key_env)?)?;
     writer.check().await?;
     let writer: Arc<dyn Writer> = Arc::new(writer);
     Ok(match replies {
@@ -157,20 +186,33 @@ pub(crate) async fn remote(
     })
 }
 
-async fn retrieve(plan: &config::Retrieve) -> Result<Arc<dyn SearchEngine>> {
+/// The writer on the plan's servers, which were not asked yet.
+fn on_servers(plan: &config::Simulator, key: Option<Key>) -> Result<OpenAiWriter> {
+    Ok(OpenAiWriter::new(OpenAiSettings {
+        key,
+        route: match plan.api {
+            ApiName::Chat => Route::Chat,
+            ApiName::Completions => Route::Completions,
+        },
+        timeout: seconds(plan.timeout_s),
+        concurrency: plan.concurrency,
+        tries: tries(plan.retries),
+        ..OpenAiSettings::new(plan.urls.clone(), &plan.model_name)
+    })?)
+}
+
+fn retrieve(plan: &config::Retrieve) -> Result<RetrieveEngine> {
     let dialect = match plan.dialect {
         DialectName::SearchR1 => Dialect::SearchR1,
         DialectName::SkyRl => Dialect::SkyRl,
         DialectName::ZeroSearch => Dialect::ZeroSearch,
     };
-    let engine = RetrieveEngine::new(RetrieveSettings {
+    Ok(RetrieveEngine::new(RetrieveSettings {
         timeout: seconds(plan.timeout_s),
         concurrency: plan.concurrency,
         tries: tries(plan.retries),
         ..RetrieveSettings::new(plan.urls.clone(), dialect)
-    })?;
-    engine.check().await?;
-    Ok(Arc::new(engine))
+    })?)
 }
 
 fn seconds(seconds: f64) -> Duration {
@@ -190,7 +232,7 @@ pub(crate) fn key(setting: &str, variable: &str) -> Result<Option<Key>> {
         problem(format!("{setting} names the environment variable {variable}, which is not set"))
             .hint(format!("`export {variable}=...` with the server's key, or leave {setting} out"))
     })?;
-    Ok(Some(Key::new(&secret)?))
+    Ok(Some(Key::new(&secret)?.of_variable(variable)))
 }
 
 pub(crate) fn settings(plan: &config::Simulator) -> Result<SimulatedSettings> {
@@ -209,6 +251,15 @@ pub(crate) fn settings(plan: &config::Simulator) -> Result<SimulatedSettings> {
     })
 }
 
+/// How a policy is asked that searches itself: as a simulator, but with a prompt that shows no golden answer.
+pub(crate) fn own_settings(plan: &config::Simulator) -> Result<SimulatedSettings> {
+    let settings = settings(plan)?;
+    if plan.mode == SimulatorMode::Template {
+        return Ok(settings);
+    }
+    Ok(SimulatedSettings { template: PromptTemplate::own()?, ..settings })
+}
+
 fn template(plan: &config::Simulator) -> Result<PromptTemplate> {
     match (plan.mode, &plan.template) {
         (SimulatorMode::Template, Some(path)) => {
@@ -218,19 +269,5 @@ fn template(plan: &config::Simulator) -> Result<PromptTemplate> {
         }
         (SimulatorMode::Tuned, _) => Ok(PromptTemplate::tuned()?),
         (SimulatorMode::Instruct | SimulatorMode::Template, _) => Ok(PromptTemplate::instruct()?),
-    }
-}
-
-impl Desk {
-    /// What the simulator's calls since the last time were like, as metrics; nothing for other engines. Latencies go
-    /// under `timing_s/`, because they differ from run to run.
-    pub fn entries(&self) -> Vec<(&'static str, f64)> {
-        let name = |name| match name {
-            "sim/latency_p50" => "timing_s/sim_latency_p50",
-            "sim/latency_p95" => "timing_s/sim_latency_p95",
-            other => other,
-        };
-        let Some(quality) = &self.quality else { return Vec::new() };
-        quality.drain().entries().into_iter().map(|(key, value)| (name(key), value)).collect()
     }
 }

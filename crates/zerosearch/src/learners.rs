@@ -12,7 +12,7 @@ use zerosearch_local::{
     Checkpoint, Dtype, Family, LearnerOptions, LocalLearner, LocalPolicy, ModelConfig, PolicyOptions, Threads,
 };
 
-use crate::config::{Arithmetic, Model, Plan};
+use crate::config::{Arithmetic, EngineName, Model, Plan};
 use crate::problem::problem;
 use crate::train::sha256_of;
 
@@ -273,7 +273,8 @@ fn checkpoint(model: &Model, seed: u64) -> Result<Checkpoint> {
 
 /// The longest row of a plan's conversations; 0 where the model plays the engine too, whose prompts have no such limit.
 pub fn conversation(plan: &Plan) -> usize {
-    let plays_both = plan.simulator.urls.is_empty() && plan.simulator.model.is_empty();
+    let searches_itself = [plan.rollout.engine, plan.eval.engine].contains(&EngineName::SelfSearch);
+    let plays_both = searches_itself || (plan.simulator.urls.is_empty() && plan.simulator.model.is_empty());
     if plays_both { 0 } else { plan.rollout.max_context_tokens }
 }
 

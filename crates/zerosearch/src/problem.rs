@@ -74,7 +74,7 @@ fn hint_of(cause: &(dyn StdError + 'static)) -> Option<String> {
             Some("is the server running, and is its address right?".into())
         }
         SearchError::Refused { status: 401 | 403, .. } => Some(
-            "name the environment variable that holds the key: simulator.key_env, or server.key_env of a policy".into(),
+            "name the environment variable that holds the key: simulator.key_env, server.key_env of a policy, or web.key_env".into(),
         ),
         SearchError::Refused { status: 404, .. } => {
             Some("are the address, the api and the model's name right?".into())

@@ -73,8 +73,9 @@ impl Retrieval {
             return Err(problem(what).hint("`zerosearch sim eval` measures simulators").into());
         }
         let desk = Engines::new(plan, &Pool::new(&plan.model), None, None).open(name).await?;
-        let engine = desk.engine.ok_or_else(|| {
-            problem("no engine is named").hint("give `--engine`, for example `--engine bm25 --index FOLDER`")
+        let engine = desk.for_all().ok_or_else(|| {
+            problem("no engine is named that searches without a policy")
+                .hint("give `--engine`, for example `--engine bm25 --index FOLDER`")
         })?;
         Ok(Self { engine, k: plan.rollout.k, seed: Seed::run(plan.run.seed) })
     }

@@ -80,7 +80,7 @@ impl Course {
         if let Some(replies) = &self.replies {
             replies.begin(step)?;
         }
-        let rollout = self.stage.rollout(policy, step, self.seed.purpose("train").index(step));
+        let rollout = self.stage.rollout(policy, step, self.seed.purpose("train").index(step))?;
         let all = questions.len() * self.stage.crowd.group_size;
         let finished = std::sync::atomic::AtomicUsize::new(0);
         let watch = |_: &_| {

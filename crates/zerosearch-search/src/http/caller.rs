@@ -3,15 +3,20 @@
 use std::time::Instant;
 
 use reqwest::{Client, Url};
-use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::address::is_local;
-use super::exchange::{Fault, Wire, post};
+use super::exchange::{Fault, Wire, exchange};
 use super::patience::Tries;
 use super::servers::{Call, Servers};
-use super::{Key, Patience};
-use crate::SearchError;
+use super::{Credential, Patience, Request};
+use crate::{SearchError, clean};
+
+/// How much is shown of what is wrong with a reply, in characters: it may quote the reply.
+const MOST_PROBLEM_CHARS: usize = 500;
+
+/// Who we are: some servers answer nobody without a name.
+const USER_AGENT: &str = concat!("zerosearch/", env!("CARGO_PKG_VERSION"));
 
 /// Asks servers that all give the same service.
 ///
@@ -36,9 +41,13 @@ pub(crate) struct Replied<T> {
 
 impl Caller {
     /// A caller of the servers at `urls`. Nothing is sent yet.
-    pub(crate) fn new(urls: Vec<Url>, patience: Patience, key: Option<Key>) -> Result<Self, SearchError> {
+    pub(crate) fn new(
+        urls: Vec<Url>,
+        patience: Patience,
+        credential: Option<Credential>,
+    ) -> Result<Self, SearchError> {
         patience.check()?;
-        let mut client = Client::builder().redirect(reqwest::redirect::Policy::none());
+        let mut client = Client::builder().redirect(reqwest::redirect::Policy::none()).user_agent(USER_AGENT);
         if urls.iter().all(is_local) {
             // A proxy for the outside world cannot reach a server on this machine.
             client = client.no_proxy();
@@ -48,20 +57,19 @@ impl Caller {
         Ok(Self {
             servers: Servers::new(urls, patience.pause, patience.longest_pause),
             turns: Semaphore::new(patience.concurrency),
-            wire: Wire { client, patience, key },
+            wire: Wire { client, patience, credential },
         })
     }
 
     /// Asks every server, in turn; the first that does not give what `read` takes is the error.
     pub(crate) async fn ask_each<T>(
         &self,
-        path: &str,
-        body: &Value,
+        request: Request<'_>,
         read: fn(&[u8]) -> Result<T, String>,
     ) -> Result<(), SearchError> {
         for index in 0..self.servers.len() {
             let mut tries = Tries::new(&self.wire.patience, 0);
-            while let Err(fault) = self.try_once(&self.servers.call(index), path, body, read).await {
+            while let Err(fault) = self.try_once(&self.servers.call(index), request, read).await {
                 let pause = tries.after(fault)?;
                 tokio::time::sleep(pause).await;
             }
@@ -69,18 +77,17 @@ impl Caller {
         Ok(())
     }
 
-    /// Posts `body` to `path` below a server's address and gives what `read` makes of the reply.
+    /// Sends `request` to a server and gives what `read` makes of the reply.
     pub(crate) async fn ask<T>(
         &self,
-        path: &str,
-        body: &Value,
+        request: Request<'_>,
         seed: u64,
         read: fn(&[u8]) -> Result<T, String>,
     ) -> Result<Replied<T>, SearchError> {
         let mut tries = Tries::new(&self.wire.patience, seed);
         let mut failed_on = None;
         loop {
-            let (index, outcome) = self.try_somewhere(failed_on, path, body, read).await;
+            let (index, outcome) = self.try_somewhere(failed_on, request, read).await;
             let fault = match outcome {
                 Ok(reply) => return Ok(Replied { reply, tries: tries.made + 1 }),
                 Err(fault) => fault,
@@ -97,26 +104,27 @@ impl Caller {
     async fn try_somewhere<T>(
         &self,
         failed_on: Option<usize>,
-        path: &str,
-        body: &Value,
+        request: Request<'_>,
         read: fn(&[u8]) -> Result<T, String>,
     ) -> (usize, Result<T, Fault>) {
         // The semaphore is never closed; an error would mean no limit, not no answer.
         let _turn = self.turns.acquire().await.ok();
         let call = self.servers.pick(failed_on, Instant::now());
-        (call.index, self.try_once(&call, path, body, read).await)
+        (call.index, self.try_once(&call, request, read).await)
     }
 
     /// One try on the server of `call`, whose health is noted.
     async fn try_once<T>(
         &self,
         call: &Call<'_>,
-        path: &str,
-        body: &Value,
+        request: Request<'_>,
         read: fn(&[u8]) -> Result<T, String>,
     ) -> Result<T, Fault> {
-        let outcome = post(&self.wire, call.url(), path, body).await.and_then(|bytes| {
-            let garbled = |problem| SearchError::Garbled { url: call.url().to_string(), problem };
+        let outcome = exchange(&self.wire, call.url(), request).await.and_then(|bytes| {
+            let garbled = |problem: String| {
+                let problem = clean(&self.wire.hide_in(&problem)).chars().take(MOST_PROBLEM_CHARS).collect();
+                SearchError::Garbled { url: call.url().to_string(), problem }
+            };
             read(&bytes).map_err(|problem| Fault::Passing(garbled(problem), None))
         });
         match &outcome {

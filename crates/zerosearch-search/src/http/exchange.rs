@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url};
-use serde_json::Value;
 
-use super::{Key, Patience};
+use super::{Credential, Key, Patience, Request};
 use crate::{SearchError, clean};
 
 /// What all exchanges share.
@@ -14,8 +13,18 @@ use crate::{SearchError, clean};
 pub(super) struct Wire {
     pub(super) client: Client,
     pub(super) patience: Patience,
-    /// Sent as a bearer token.
-    pub(super) key: Option<Key>,
+    pub(super) credential: Option<Credential>,
+}
+
+impl Wire {
+    /// `text` without the key, which a server may have echoed.
+    pub(super) fn hide_in(&self, text: &str) -> String {
+        self.key().map_or_else(|| text.to_owned(), |key| key.hide_in(text))
+    }
+
+    fn key(&self) -> Option<&Key> {
+        self.credential.as_ref().map(|credential| &credential.key)
+    }
 }
 
 /// Why a try gave nothing, and whether another may.
@@ -32,27 +41,22 @@ const REFUSAL_LIMIT: usize = 2_000;
 /// And in characters shown.
 const REFUSAL_CHARS: usize = 300;
 
-/// Posts `body` to `path` below `base` and gives the reply's bytes, within the time limit of one try.
-pub(super) async fn post(wire: &Wire, base: &Url, path: &str, body: &Value) -> Result<Vec<u8>, Fault> {
+/// Sends `request` to the server at `base` and gives the reply's bytes, within the time limit of one try.
+pub(super) async fn exchange(wire: &Wire, base: &Url, request: Request<'_>) -> Result<Vec<u8>, Fault> {
     let waited = wire.patience.timeout;
-    match tokio::time::timeout(waited, post_unlimited(wire, base, path, body)).await {
+    match tokio::time::timeout(waited, exchange_unlimited(wire, base, request)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Fault::Passing(SearchError::Silent { url: base.to_string(), waited, tries: 1 }, None)),
     }
 }
 
-async fn post_unlimited(wire: &Wire, base: &Url, path: &str, body: &Value) -> Result<Vec<u8>, Fault> {
-    let mut address = base.clone();
-    address.set_path(&[base.path(), path].concat());
-    let mut request = wire.client.post(address).json(body);
-    if let Some(key) = &wire.key {
-        request = request.bearer_auth(key.reveal());
-    }
-    let response = request.send().await.map_err(|why| broken(base, &why))?;
+async fn exchange_unlimited(wire: &Wire, base: &Url, request: Request<'_>) -> Result<Vec<u8>, Fault> {
+    let request = request.build(&wire.client, base, wire.credential.as_ref());
+    let response = request.send().await.map_err(|why| broken(base, why))?;
     if response.status().is_success() {
         return read_reply(response, wire.patience.reply_limit, base).await;
     }
-    Err(refusal(response, wire.key.as_ref(), base).await)
+    Err(refusal(response, wire.key(), base).await)
 }
 
 /// The whole reply, unless it is longer than `limit`: then it is abandoned as soon as that is known.
@@ -65,7 +69,7 @@ async fn read_reply(mut response: Response, limit: usize, base: &Url) -> Result<
         return Err(too_long());
     }
     let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|why| broken(base, &why))? {
+    while let Some(chunk) = response.chunk().await.map_err(|why| broken(base, why))? {
         if bytes.len() + chunk.len() > limit {
             return Err(too_long());
         }
@@ -93,13 +97,16 @@ async fn refusal(mut response: Response, key: Option<&Key>, base: &Url) -> Fault
     if let Some(key) = key {
         body = key.hide_in(&body);
     }
-    let body = clean(&body).chars().take(REFUSAL_CHARS).collect();
-    let error = SearchError::Refused { url: base.to_string(), status: status.as_u16(), body };
     let passing = status.is_server_error()
         || matches!(
             status,
             StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY
         );
+    let mut body: String = clean(&body).chars().take(REFUSAL_CHARS).collect();
+    if let Some(key) = key.filter(|_| !passing) {
+        body.push_str(&key.origin());
+    }
+    let error = SearchError::Refused { url: base.to_string(), status: status.as_u16(), body };
     if passing { Fault::Passing(error, asked) } else { Fault::Final(error) }
 }
 
@@ -110,8 +117,10 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// A connection that was not made or broke, told by its innermost cause: the outer ones repeat the address.
-fn broken(base: &Url, why: &reqwest::Error) -> Fault {
-    let mut cause: &dyn std::error::Error = why;
+fn broken(base: &Url, why: reqwest::Error) -> Fault {
+    // The whole address may hold a key.
+    let why = why.without_url();
+    let mut cause: &dyn std::error::Error = &why;
     while let Some(inner) = cause.source() {
         cause = inner;
     }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `address` | what is the address of a server? |
 //! | `key` | who may know a secret? |
+//! | `request` | what is asked of a server, and where does its key go? |
 //! | `patience` | how long is waited, how often tried? |
 //! | `caller` | how does a request become a reply, and when is it tried again? |
 //! | `servers` | which of several servers is asked, and which rests? |
@@ -13,10 +14,14 @@ mod address;
 mod caller;
 mod exchange;
 mod key;
+#[cfg(test)]
+pub(crate) mod loopback;
 mod patience;
+mod request;
 mod servers;
 
 pub(crate) use address::{addresses, names};
 pub(crate) use caller::{Caller, Replied};
 pub use key::Key;
 pub(crate) use patience::Patience;
+pub(crate) use request::{Credential, KeyPlace, Request};

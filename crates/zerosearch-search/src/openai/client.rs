@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::OpenAiSettings;
 use crate::SearchError;
-use crate::http::{Caller, Replied};
+use crate::http::{Caller, Replied, Request};
 
 /// OpenAI-compatible servers with one model.
 ///
@@ -44,7 +44,7 @@ impl OpenAiClient {
         seed: u64,
         read: fn(&[u8]) -> Result<T, String>,
     ) -> Result<(T, u32), SearchError> {
-        let replied = self.caller.ask(self.settings.route.path(), body, seed, read).await?;
+        let replied = self.caller.ask(self.request(body), seed, read).await?;
         let Replied { reply, tries } = replied;
         Ok((reply, tries))
     }
@@ -55,6 +55,10 @@ impl OpenAiClient {
         body: &Value,
         read: fn(&[u8]) -> Result<T, String>,
     ) -> Result<(), SearchError> {
-        self.caller.ask_each(self.settings.route.path(), body, read).await
+        self.caller.ask_each(self.request(body), read).await
+    }
+
+    fn request<'a>(&self, body: &'a Value) -> Request<'a> {
+        Request::Post { path: self.settings.route.path(), body }
     }
 }

@@ -6,7 +6,7 @@ use reqwest::Url;
 use serde_json::json;
 
 use crate::SearchError;
-use crate::http::{Caller, Key, Patience, addresses, names};
+use crate::http::{Caller, Credential, Key, KeyPlace, Patience, addresses, names};
 
 /// What has to be known to write with OpenAI-compatible servers.
 #[derive(Clone, Debug)]
@@ -94,7 +94,8 @@ impl OpenAiSettings {
             longest_pause: self.longest_pause,
             reply_limit: self.reply_limit,
         };
-        Caller::new(urls, patience, self.key.clone())
+        let credential = |key| Credential { key, place: KeyPlace::Bearer };
+        Caller::new(urls, patience, self.key.clone().map(credential))
     }
 }
 

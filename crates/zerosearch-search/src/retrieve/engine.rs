@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Dialect;
 use super::dialect::{Raw, read};
-use crate::http::{Caller, Patience, addresses, names};
+use crate::http::{Caller, Patience, Request, addresses, names};
 use crate::{Boxed, Document, Provenance, Query, SearchEngine, SearchError, clean};
 
 /// What has to be known to ask `/retrieve` servers.
@@ -82,7 +82,8 @@ impl RetrieveEngine {
 
     /// Asks every server for one document; the first that does not reply as its dialect says is the error.
     pub async fn check(&self) -> Result<(), SearchError> {
-        self.caller.ask_each("", &self.dialect.body("capital of France", 1), read).await
+        let body = self.dialect.body("capital of France", 1);
+        self.caller.ask_each(Request::Post { path: "", body: &body }, read).await
     }
 
     async fn answer(&self, query: &Query) -> Result<Vec<Document>, SearchError> {
@@ -91,7 +92,8 @@ impl RetrieveEngine {
         if text.is_empty() {
             return Err(SearchError::BadQuery("it has no visible characters".into()));
         }
-        let replied = self.caller.ask("", &self.dialect.body(&text, query.k), query.seed, read).await?;
+        let body = self.dialect.body(&text, query.k);
+        let replied = self.caller.ask(Request::Post { path: "", body: &body }, query.seed, read).await?;
         let documents = replied.reply.into_iter().map(document);
         Ok(documents.filter(|document| !document.text.is_empty()).take(query.k).collect())
     }

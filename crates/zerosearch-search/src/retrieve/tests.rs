@@ -4,37 +4,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::http::loopback;
 use crate::{Query, SearchEngine, SearchError, contract};
 
 const GOOD: &str =
     r#"{"result":[[{"document":{"id":"7","contents":"\"Emma\"\nA <b>novel</b>."},"score":1.5}]]}"#;
 
-/// Serves `answer`, which is told what was asked, on a free port of the loopback interface; gives the address.
+/// Serves `answer`, which is told the path and the body of what was asked.
 async fn serve<F>(answer: F) -> String
 where
     F: Fn(String, Value) -> Response + Clone + Send + Sync + 'static,
 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let reply = move |request: Request| {
-        let answer = answer.clone();
-        async move {
-            let path = request.uri().path().to_owned();
-            let body = axum::body::to_bytes(request.into_body(), 1 << 22).await.unwrap_or_default();
-            answer(path, serde_json::from_slice(&body).unwrap_or_default())
-        }
-    };
-    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(reply)).await });
-    format!("http://{address}")
+    loopback::serve(move |heard| answer(heard.path, heard.body)).await
 }
 
 fn engine(url: String, dialect: Dialect) -> RetrieveEngine {
@@ -105,20 +92,13 @@ async fn an_empty_result_is_a_result() {
     assert!(engine(url, Dialect::SkyRl).search(&query("who", 3)).await.unwrap().is_empty());
 }
 
-/// A reply that says how long it is and ends before.
-fn half_a_reply() -> Response {
-    let mut response = Response::new(Body::from(&GOOD[..20]));
-    response.headers_mut().insert("content-length", "200".parse().unwrap());
-    response
-}
-
 #[tokio::test]
 async fn passing_failures_are_tried_again_and_only_so_often() {
     let failures: [fn() -> Response; 4] = [
         || StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         || StatusCode::TOO_MANY_REQUESTS.into_response(),
         || "{\"result\":[[{\"docu".into_response(),
-        half_a_reply,
+        || loopback::half(GOOD),
     ];
     for failure in failures {
         for (failing, works) in [(2, true), (3, false)] {

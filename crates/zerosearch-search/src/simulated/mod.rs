@@ -7,6 +7,7 @@
 //! | `template` | what is the model told? |
 //! | `free` | how are documents found in a whole reply? |
 //! | `forced` | how are they written one by one? |
+//! | `own` | what does a model find that searches itself? |
 //! | `reply` | where does a document of a reply begin and end? |
 //! | `harvest` | which documents are kept, and how long are they? |
 //! | `demonstration` | what would a model have to write to give certain documents? |
@@ -16,12 +17,14 @@ mod engine;
 mod forced;
 mod free;
 mod harvest;
+mod own;
 mod reply;
 mod settings;
 mod template;
 
 pub use demonstration::{Demonstration, Stretch};
 pub use engine::SimulatedEngine;
+pub use own::{SelfEngine, SelfSearch};
 pub use settings::{SimulatedSettings, Structure};
 pub use template::PromptTemplate;
 

@@ -148,6 +148,61 @@ async fn every_setting_and_the_writer_make_another_engine() {
     contract::check_identity([&twins[0], &twins[1]], &others).await;
 }
 
+fn own(structure: Structure) -> SelfSearch {
+    let settings = SimulatedSettings { structure, ..SimulatedSettings::new(PromptTemplate::own().unwrap()) };
+    SelfSearch::new(settings, Arc::default()).unwrap()
+}
+
+#[tokio::test]
+async fn self_search_is_a_search_engine() {
+    for structure in [Structure::Free, Structure::Forced] {
+        let engine = own(structure).of(Arc::new(Mirror)).unwrap();
+        contract::check_any(&engine).await;
+        let twin = own(structure).of(Arc::new(Mirror)).unwrap();
+        let script = own(structure).of(Script::new(&[], true)).unwrap();
+        let simulated = SimulatedEngine::new(settings(structure), Arc::new(Mirror), Arc::default()).unwrap();
+        contract::check_identity([&engine, &twin], &[&script, &simulated]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_searches_itself_is_told_the_query_and_nothing_else() {
+    for structure in [Structure::Free, Structure::Forced] {
+        let replies = ["Doc 1: Emma is a novel.\nDoc 2: It is old.", "It is older."];
+        let script = Script::new(&replies, true);
+        let engine = own(structure).of(script.clone()).unwrap();
+        let context =
+            QuestionContext { question: "Where was it?".into(), golden_answers: vec!["Highbury".into()] };
+        let query =
+            Query { text: "who is emma".into(), context: Some(context), ..query(2, Labels::All(USEFUL)) };
+        let documents = engine.search(&query).await.unwrap();
+        assert_eq!((documents.len(), documents[0].provenance.engine.as_str()), (2, "self"));
+        assert_eq!(documents[0].provenance.label, None);
+        for asked in script.asked() {
+            let told = format!("{asked:?}");
+            assert!(told.contains("Search: who is emma"), "{told}");
+            for secret in ["Where was it", "Highbury", "useful", "noisy"] {
+                assert!(!told.contains(secret), "{told}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_knows_nothing_finds_nothing_and_one_that_fails_is_an_error() {
+    let engine = own(Structure::Free).of(Script::new(&["Hello."; 3], true)).unwrap();
+    assert!(engine.search(&query(2, Labels::All(USEFUL))).await.unwrap().is_empty());
+    let why = engine.search(&query(2, Labels::All(USEFUL))).await.unwrap_err();
+    assert!(matches!(why, SearchError::Writer(_)), "{why}");
+}
+
+#[test]
+fn a_template_that_shows_golden_answers_is_refused_for_self_search() {
+    let tuned = SimulatedSettings::new(PromptTemplate::tuned().unwrap());
+    let why = SelfSearch::new(tuned, Arc::default()).unwrap_err().to_string();
+    assert!(why.contains("prompt template tuned") && why.contains("is not told"), "{why}");
+}
+
 #[tokio::test]
 async fn a_free_reply_becomes_documents_with_their_origin() {
     let script = Script::new(&["Here:\nDoc 1: Rome is old.\nDoc 2: <search>x\nDoc 3: c\nDoc 4: d"], false);

@@ -164,7 +164,7 @@ async fn play(orchestration: &Orchestration, plan: &Plan, round: u64) -> Result<
     let desk = Engines::new(plan, &Pool::new(&plan.model), None, None).open(plan.eval.engine).await?;
     let quality = desk.quality.clone().context("a simulated engine has a quality")?;
     let stage = Stage::for_evaluation(plan, Arc::clone(&text), desk)?;
-    let rollout = stage.rollout(Arc::new(orchestration.policy(&text)), 1, Seed::run(round));
+    let rollout = stage.rollout(Arc::new(orchestration.policy(&text)), 1, Seed::run(round))?;
     let questions = orchestration.questions();
     rollout.check(questions.iter().map(Arc::as_ref))?;
     let (groups, seconds) = timed(play_all(&rollout, &questions, stage.crowd, &|_| {})).await;

@@ -133,6 +133,19 @@ sections! {
         retries: usize,
         concurrency: usize,
     }
+    web: WebFile {
+        provider: String,
+        url: String,
+        cse_id: String,
+        key_env: String,
+        timeout_s: f64,
+        retries: usize,
+        concurrency: usize,
+    }
+    cache: CacheFile {
+        folder: String,
+        offline: bool,
+    }
     curriculum: CurriculumFile {
         noise_start: f64,
         noise_end: f64,

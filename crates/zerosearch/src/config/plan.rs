@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 mod engines;
 
-pub use engines::{Bm25, Curriculum, Retrieve, Simulator};
+pub use engines::{Bm25, Cache, Curriculum, Retrieve, Simulator, Web};
 
 /// Declares a closed set of names, as they are written in a config file.
 macro_rules! names {
@@ -45,6 +45,10 @@ names! {
         Bm25 = "bm25",
         /// The servers of `[retrieve]`.
         Retrieve = "retrieve",
+        /// A provider that searches the web, as `[web]` says.
+        Web = "web",
+        /// The policy itself: it writes down what it knows of the query, and sees no golden answer.
+        SelfSearch = "self",
         /// Nobody: the policy answers in one turn from what it knows.
         None = "none",
     }
@@ -79,6 +83,21 @@ names! {
         SkyRl = "skyrl",
         /// `{"query": query, "top_k": k}`
         ZeroSearch = "zerosearch",
+    }
+    /// Who searches the web.
+    ProviderName {
+        /// serpapi.com
+        SerpApi = "serpapi",
+        /// serper.dev
+        Serper = "serper",
+        /// Brave Search
+        Brave = "brave",
+        /// tavily.com
+        Tavily = "tavily",
+        /// Google's Programmable Search Engine
+        Google = "google-cse",
+        /// A SearXNG instance of one's own
+        SearXng = "searxng",
     }
     /// Which endpoint of an OpenAI-compatible server is used.
     ApiName {
@@ -165,6 +184,10 @@ pub struct Plan {
     pub bm25: Bm25,
     /// Search servers.
     pub retrieve: Retrieve,
+    /// A provider that searches the web.
+    pub web: Web,
+    /// Where results of engines are kept.
+    pub cache: Cache,
     /// How much of what a simulator writes is noise.
     pub curriculum: Curriculum,
     /// How the policy learns from its conversations.

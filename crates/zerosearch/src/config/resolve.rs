@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use engines::{agree_on_engines, bm25, curriculum, retrieve, simulator};
+use engines::{agree_on_engines, bm25, cache, curriculum, retrieve, simulator, web};
 use learning::{agree_on_algorithm, optimizer, rl, sft};
 
 use super::check::{at_least, between, named, one_of, positive, some};
@@ -50,6 +50,8 @@ impl ConfigFile {
             simulator: simulator(self.simulator, purpose)?,
             bm25: bm25(self.bm25)?,
             retrieve: retrieve(self.retrieve)?,
+            web: web(self.web)?,
+            cache: cache(self.cache)?,
             curriculum: curriculum(self.curriculum)?,
             optimizer: optimizer(self.optimizer, purpose, rl.steps)?,
             sft: sft(self.sft, purpose)?,

@@ -67,7 +67,7 @@ impl Collection {
         }
         let desk = Engines::new(&plan, pool, None, None).open(plan.eval.engine).await?;
         let stage = Stage::for_evaluation(&plan, text, desk)?;
-        let rollout = stage.rollout(policy, 1, seed.purpose("eval"));
+        let rollout = stage.rollout(policy, 1, seed.purpose("eval"))?;
         rollout.check(questions.questions().iter().map(|question| &**question))?;
         let lock = claim(folder, &plan, &collection_hashes(&plan, models)?)?;
         let mut collection = Self {
@@ -141,8 +141,9 @@ impl Collection {
             }
         }
         self.write(self.stage.lines(&groups, 0))?;
-        let summary =
-            Summary { unusable: self.unusable, ..summarize(&groups, self.seed.purpose("bootstrap")) };
+        let cache = self.stage.desk.cache_use();
+        let summary = summarize(&groups, self.seed.purpose("bootstrap"));
+        let summary = Summary { unusable: self.unusable, cache, ..summary };
         replace(&self.folder.join("summary.json"), &serde_json::to_vec_pretty(&summary)?)
             .with_context(|| format!("the results in {} cannot be written", self.folder.display()))?;
         Ok(summary)

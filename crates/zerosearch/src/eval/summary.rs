@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use zerosearch_learner::seed::Seed;
 use zerosearch_search::Golds;
 
+use crate::engines::CacheUse;
 use crate::rollout::{Action, Ending, Group, Scores, Trajectory};
 use crate::run::VERSION;
 
@@ -35,6 +36,9 @@ pub struct Summary {
     /// What the engine found.
     #[serde(default)]
     pub searches: Searches,
+    /// What came from a cache; nothing where results are not kept.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cache: Option<CacheUse>,
     /// Mean reward: what decides which checkpoint is the best.
     pub reward: f64,
     /// Over all questions.
@@ -118,6 +122,7 @@ pub fn summarize(groups: &[Group], seed: Seed) -> Summary {
         unusable: 0,
         searches_per_question: asked.count() as f64 / rows.len().max(1) as f64,
         searches: searches(groups),
+        cache: None,
         reward: mean(&rows.iter().map(|row| f64::from(row.reward)).collect::<Vec<_>>()),
         all: intervals(&groups.iter().collect::<Vec<_>>(), seed.purpose("all questions")),
         mean: Means {
@@ -242,6 +247,9 @@ impl Summary {
         ));
         if self.searches.with_documents > 0 {
             table.push_str(&self.searches.line());
+        }
+        if let Some(cache) = &self.cache {
+            table.push_str(&cache.line());
         }
         if self.unusable > 0 {
             table

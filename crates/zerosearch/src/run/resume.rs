@@ -32,6 +32,13 @@ const FREE: &[&str] = &[
     "retrieve.timeout_s",
     "retrieve.retries",
     "retrieve.concurrency",
+    "web.url",
+    "web.key_env",
+    "web.timeout_s",
+    "web.retries",
+    "web.concurrency",
+    "cache.folder",
+    "cache.offline",
     "run.save_every",
     "run.keep",
 ];

@@ -61,7 +61,8 @@ impl Course {
         let start = if plays || recipe.kl.needs_reference() { Some(learner.snapshot().await?) } else { None };
         let stock = start.clone().map(|policy| Stock { policy, text: Arc::clone(&text), identity });
         let reference = start.filter(|_| recipe.kl.needs_reference());
-        let asks_servers = !plan.simulator.urls.is_empty() || asked.contains(&config::EngineName::Retrieve);
+        let remote = [config::EngineName::Retrieve, config::EngineName::Web];
+        let asks_servers = !plan.simulator.urls.is_empty() || asked.iter().any(|name| remote.contains(name));
         let replies = asks_servers.then(|| Arc::new(Replies::in_folder(run.directory().replies())));
         run.bring_up(&*learner).await?;
 
@@ -103,10 +104,10 @@ impl Course {
     /// Every prompt fits, every tag can be spelled, every rule can be followed.
     async fn check(&self, train: &DataSet) -> Result<()> {
         let policy = self.learner.snapshot().await?;
-        let rollout = self.stage.rollout(Arc::clone(&policy), 1, self.seed);
+        let rollout = self.stage.rollout(Arc::clone(&policy), 1, self.seed)?;
         rollout.check(train.questions().iter().map(|question| &**question))?;
         if let Some(evaluations) = &self.evaluations {
-            let rollout = evaluations.stage.rollout(policy, 1, self.seed);
+            let rollout = evaluations.stage.rollout(policy, 1, self.seed)?;
             rollout.check(evaluations.questions.iter().map(|question| &**question))?;
         }
         Ok(())

@@ -38,12 +38,13 @@ impl Course {
         }
         let policy = self.learner.snapshot().await?;
         let groups = match stop.or(self.examine(evaluations, policy, step)).await {
-            Ok(groups) => groups,
+            Ok(groups) => groups?,
             Err(reason) => return Ok(Err(reason)),
         };
         run.write_rows(&run.directory().eval_rows(step), evaluations.stage.lines(&groups, step))?;
         let summary = summarize(&groups, self.seed.purpose("bootstrap"));
-        let summary = Summary { unusable: evaluations.unusable, ..summary };
+        let cache = evaluations.stage.desk.cache_use();
+        let summary = Summary { unusable: evaluations.unusable, cache, ..summary };
         replace(&run.directory().eval(step), &serde_json::to_vec_pretty(&summary)?)?;
         // Its calls are not those of training.
         evaluations.stage.desk.entries();
@@ -60,9 +61,14 @@ impl Course {
         Ok(Ok(sound.then_some(summary.reward)))
     }
 
-    async fn examine(&self, evaluations: &Evaluations, policy: Arc<dyn Policy>, step: u64) -> Vec<Group> {
+    async fn examine(
+        &self,
+        evaluations: &Evaluations,
+        policy: Arc<dyn Policy>,
+        step: u64,
+    ) -> Result<Vec<Group>> {
         let stage = &evaluations.stage;
-        let rollout = stage.rollout(policy, step, self.seed.purpose("eval"));
+        let rollout = stage.rollout(policy, step, self.seed.purpose("eval"))?;
         let all = evaluations.questions.len() * stage.crowd.group_size;
         let finished = std::sync::atomic::AtomicUsize::new(0);
         let watch = |_: &_| {
@@ -70,7 +76,7 @@ impl Course {
             self.progress.part("evaluation", done, all);
         };
         let groups = play_all(&rollout, &evaluations.questions, stage.crowd, &watch).await;
-        self.reward.give(groups, &stage.text)
+        Ok(self.reward.give(groups, &stage.text))
     }
 }
 

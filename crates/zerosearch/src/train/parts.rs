@@ -12,7 +12,7 @@ use zerosearch_search::Manifest;
 
 use super::stage::{hint, prompt};
 use crate::config::{Bm25, EngineName, Plan};
-use crate::engines::template_hash;
+use crate::engines::{own_settings, template_hash};
 use crate::problem::problem;
 use crate::qa::{DataSet, Question, QuestionFile, Unusable, overlap};
 use crate::run::{Hashes, LeftOut, Run};
@@ -149,6 +149,9 @@ fn hashes_of<'a>(
     ]);
     if engines.contains(&EngineName::Simulated) {
         templates.insert("simulator".to_owned(), template_hash(&plan.simulator)?);
+    }
+    if engines.contains(&EngineName::SelfSearch) {
+        templates.insert("self".to_owned(), own_settings(&plan.simulator)?.template.hash().to_owned());
     }
     Ok(Hashes { files, templates, models })
 }

@@ -65,17 +65,17 @@ impl Stage {
     }
 
     /// The conversations of one step.
-    pub fn rollout(&self, policy: Arc<dyn Policy>, step: u64, seed: Seed) -> Rollout {
-        Rollout {
+    pub fn rollout(&self, policy: Arc<dyn Policy>, step: u64, seed: Seed) -> Result<Rollout> {
+        Ok(Rollout {
+            engine: self.desk.engine(&policy, &self.text, step)?,
             policy,
             text: Arc::clone(&self.text),
-            engine: self.desk.engine.clone(),
             prompt: Arc::clone(&self.prompt),
             rules: Arc::clone(&self.rules),
             curriculum: Arc::clone(&self.curriculum),
             step,
             seed,
-        }
+        })
     }
 
     /// Every trajectory of `groups` as a run folder keeps it.

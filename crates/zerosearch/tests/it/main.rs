@@ -18,3 +18,4 @@ mod serve_search;
 mod server;
 mod serving;
 mod simulators;
+mod web;

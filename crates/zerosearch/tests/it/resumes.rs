@@ -22,7 +22,7 @@ fn metrics(desk: &Desk, run: &str) -> Vec<Map<String, Value>> {
 }
 
 /// Every file under a folder, by its path within.
-fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -128,8 +128,15 @@ fn a_run_with_a_remote_simulator_replays_its_replies() {
     assert!(before.1 == files(&desk.path("run/checkpoints/000012")));
 }
 
-/// A recipe whose policy searches in most turns: the bigram model after a few steps on `<search>` rows.
+/// A recipe whose policy asks the simulator's server in most turns.
 pub(crate) fn searching_recipe(desk: &Desk, simulator: &Simulator, steps: usize) -> String {
+    let url = simulator.url();
+    let servers = format!("urls = [\"{url}\"]\nmodel_name = \"sim\"\ntimeout_s = 5.0\nretries = 0\n");
+    searchers_recipe(desk, "simulated", &servers, steps)
+}
+
+/// A recipe whose policy asks `engine` in most turns: the bigram model after a few steps on `<search>` rows.
+pub(crate) fn searchers_recipe(desk: &Desk, engine: &str, simulator: &str, steps: usize) -> String {
     let row = "{\"segments\":[{\"author\":\"prompt\",\"text\":\"<|assistant|>\"},\
                {\"author\":\"policy\",\"text\":\"<search>who</search>\"},{\"author\":\"search\",\"text\":\"\\n\"},\
                {\"author\":\"policy\",\"text\":\"<answer>me</answer>\"}]}\n";
@@ -140,15 +147,25 @@ pub(crate) fn searching_recipe(desk: &Desk, simulator: &Simulator, steps: usize)
     let last = zerosearch::run::numbers(&desk.path("searcher/metrics.jsonl"), "sft/loss").unwrap();
     let (step, loss) = last[last.len() - 1];
     assert!(loss < 0.1, "{last:?}");
-    let short = SHORT.replace("scripted", "simulated");
-    let url = simulator.url();
-    recipe(
-        steps,
-        &format!(
-            "{short}[simulator]\nurls = [\"{url}\"]\nmodel_name = \"sim\"\ntimeout_s = 5.0\nretries = 0\n"
-        ),
-    )
-    .replace("\"bigram\"", &format!("\"searcher/checkpoints/{step:06}\""))
+    let short = SHORT.replace("scripted", engine);
+    recipe(steps, &format!("{short}[simulator]\n{simulator}"))
+        .replace("\"bigram\"", &format!("\"searcher/checkpoints/{step:06}\""))
+}
+
+/// The weights of each step write that step's documents, so that they come again only where the weights do.
+#[test]
+fn a_policy_that_searches_itself_is_killed_and_ends_as_one_that_never_was() {
+    let desk = Desk::new();
+    desk.write("questions.jsonl", questions());
+    desk.write("recipe.toml", searchers_recipe(&desk, "self", "max_tokens = 12\n", 12));
+    desk.succeed(&["train", "recipe.toml", "--run", "whole"]);
+    let calls = zerosearch::run::numbers(&desk.path("whole/metrics.jsonl"), "sim/calls").unwrap();
+    assert!(calls.len() == 12 && calls.iter().all(|(_, calls)| *calls > 0.0), "{calls:?}");
+    let documents = zerosearch::run::numbers(&desk.path("whole/metrics.jsonl"), "sim/documents_got").unwrap();
+    assert!(documents.iter().any(|(_, documents)| *documents > 0.0), "{documents:?}");
+    kill_after(&desk, &["train", "recipe.toml", "--run", "killed"], "killed", 7);
+    desk.succeed(&["train", "--resume", "killed"]);
+    assert_same_run(&desk, "whole", "killed", 12);
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ApiName, DialectName, SimulatorMode, Structure};
+use zerosearch_search::Provider;
+
+use super::{ApiName, DialectName, ProviderName, SimulatorMode, Structure};
 
 /// `[simulator]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -73,6 +75,48 @@ pub struct Retrieve {
     pub retries: usize,
     /// Calls in flight at once.
     pub concurrency: usize,
+}
+
+/// `[web]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Web {
+    /// Who is asked.
+    pub provider: ProviderName,
+    /// Another address than the provider's own.
+    pub url: String,
+    /// The id of a Programmable Search Engine.
+    pub cse_id: String,
+    /// The environment variable that holds the key; empty for the provider's usual ones.
+    pub key_env: String,
+    /// Seconds to wait for one reply.
+    pub timeout_s: f64,
+    /// Tries after the first.
+    pub retries: usize,
+    /// Calls in flight at once.
+    pub concurrency: usize,
+}
+
+/// `[cache]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cache {
+    /// Where results are kept; empty for nowhere.
+    pub folder: String,
+    /// Whether nothing is asked but the cache.
+    pub offline: bool,
+}
+
+impl ProviderName {
+    /// Whom it names.
+    pub fn provider(self) -> Provider {
+        match self {
+            Self::SerpApi => Provider::SerpApi,
+            Self::Serper => Provider::Serper,
+            Self::Brave => Provider::Brave,
+            Self::Tavily => Provider::Tavily,
+            Self::Google => Provider::Google,
+            Self::SearXng => Provider::SearXng,
+        }
+    }
 }
 
 /// `[curriculum]`

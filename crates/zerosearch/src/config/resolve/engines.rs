@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use super::{Purpose, Resolved, name};
 use crate::config::Complaint;
 use crate::config::check::{at_least, between, positive, some};
-use crate::config::file::{Bm25File, CurriculumFile, RetrieveFile, SimulatorFile};
+use crate::config::file::{Bm25File, CacheFile, CurriculumFile, RetrieveFile, SimulatorFile, WebFile};
 use crate::config::plan::{
-    ApiName, Bm25, Curriculum, DialectName, EngineName, Plan, Retrieve, Simulator, SimulatorMode, Structure,
+    ApiName, Bm25, Cache, Curriculum, DialectName, EngineName, Plan, ProviderName, Retrieve, Simulator,
+    SimulatorMode, Structure, Web,
 };
 
 pub(super) fn simulator(file: SimulatorFile, purpose: Purpose) -> Resolved<Simulator> {
@@ -97,6 +98,36 @@ pub(super) fn retrieve(file: RetrieveFile) -> Resolved<Retrieve> {
     })
 }
 
+pub(super) fn web(file: WebFile) -> Resolved<Web> {
+    if file.url.as_ref().is_some_and(|url| url.contains(['?', '#', '@'])) {
+        // Not shown: what stands there may be a key, and a plan is kept.
+        return Err(Complaint::without_value(
+            "web.url",
+            "an address has no key, password or parameters in it",
+        )
+        .hint("name the environment variable with the key in web.key_env"));
+    }
+    Ok(Web {
+        provider: name("web.provider", file.provider, ProviderName::Serper, ProviderName::NAMES)?,
+        url: file.url.unwrap_or_default(),
+        cse_id: file.cse_id.unwrap_or_default(),
+        key_env: file.key_env.unwrap_or_default(),
+        timeout_s: positive("web.timeout_s", file.timeout_s.unwrap_or(20.0))?,
+        retries: between("web.retries", file.retries.unwrap_or(4), 0, 20)?,
+        concurrency: some("web.concurrency", file.concurrency.unwrap_or(8))?,
+    })
+}
+
+pub(super) fn cache(file: CacheFile) -> Resolved<Cache> {
+    let folder = file.folder.unwrap_or_default();
+    let offline = file.offline.unwrap_or(false);
+    if offline && folder.is_empty() {
+        return Err(Complaint::new("cache.offline", offline, "there is no cache.folder to answer from")
+            .hint("name it with `--cache FOLDER`, or leave `--offline` out"));
+    }
+    Ok(Cache { folder, offline })
+}
+
 pub(super) fn curriculum(file: CurriculumFile) -> Resolved<Curriculum> {
     Ok(Curriculum {
         noise_start: between("curriculum.noise_start", file.noise_start.unwrap_or(0.0), 0.0, 1.0)?,
@@ -119,11 +150,38 @@ pub(super) fn agree_on_engines(plan: &Plan) -> Resolved<()> {
         return Err(Complaint::without_value("retrieve.urls", "the engine retrieve has no server to ask")
             .hint("give it a list of addresses, such as [\"http://localhost:8000/retrieve\"]"));
     }
+    if asked(EngineName::Web) {
+        agree_on_web(plan)?;
+    }
     let tokenized = plan.server.api == ApiName::Chat || !plan.server.tokenizer.is_empty();
     if plan.model.path == "server" && !tokenized {
         let what = "servers are asked in tokens over /v1/completions, and no tokenizer is named";
         return Err(Complaint::without_value("server.tokenizer", what)
             .hint("name a Hugging Face directory with the model's tokenizer, or use server.api = \"chat\""));
+    }
+    Ok(())
+}
+
+/// A provider that has no address, no engine, or too few documents.
+fn agree_on_web(plan: &Plan) -> Resolved<()> {
+    let Web { provider: named, url, cse_id, .. } = &plan.web;
+    let provider = named.provider();
+    if !provider.is_hosted() && url.is_empty() {
+        let what = format!("{} has no address of its own", named.name());
+        return Err(Complaint::without_value("web.url", what)
+            .hint("give it that of an instance, such as `--set web.url=http://localhost:8080`"));
+    }
+    let is_google = *named == ProviderName::Google;
+    if is_google == cse_id.is_empty() {
+        let what = "goes together with web.provider = \"google-cse\"";
+        return Err(Complaint::without_value("web.cse_id", what).hint(
+            "the id of a Programmable Search Engine is in its overview, as `cx`; other providers have none",
+        ));
+    }
+    let most = provider.most_documents();
+    if plan.rollout.k > most {
+        let what = format!("{} gives at most {most} documents", named.name());
+        return Err(Complaint::new("rollout.k", plan.rollout.k, what));
     }
     Ok(())
 }

@@ -57,6 +57,10 @@ impl SearchEngine for EngineJournal {
     fn writes_to_order(&self) -> bool {
         self.engine.writes_to_order()
     }
+
+    fn makes_up(&self) -> bool {
+        self.engine.makes_up()
+    }
 }
 
 /// Equal for equal queries to the same engine only. A real engine knows nothing of labels, seeds and questions.

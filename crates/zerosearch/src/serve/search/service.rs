@@ -87,8 +87,8 @@ pub(super) struct Origin {
 impl Clerk {
     /// Opens `service`; `registry` tells what it counts.
     pub(super) fn new(service: SearchService, registry: &mut Registry) -> Result<Self> {
-        let Some(engine) = service.desk.engine.clone() else {
-            return Err(problem("the engine none has nothing to serve")
+        let Some(engine) = service.desk.for_all() else {
+            return Err(problem("the engine none has nothing to serve, and self needs the policy that asks")
                 .hint("choose another `--engine`")
                 .into());
         };
