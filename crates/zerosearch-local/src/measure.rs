@@ -80,7 +80,6 @@ pub struct MatrixProduct {
     values: (Vec<f32>, usize),
     /// `x` for the gradient of the weights; else `W`, which is laid out once.
     other: (Vec<f32>, usize),
-    operand: Operand,
     panels: Panels,
     out: Vec<f32>,
 }
@@ -95,34 +94,33 @@ impl MatrixProduct {
         };
         let numbers = |(height, width): (usize, usize)| (made_up(height * width), width);
         let (values, other) = (numbers(values), numbers(other));
-        let operand = operand(&options, pass, &values);
         let panels = panels(&options, pass, &other);
-        Self { options, pass, values, other, operand, panels, out: vec![0.0; out] }
+        Self { options, pass, values, other, panels, out: vec![0.0; out] }
     }
 
     /// Computes it as training does: weights are laid out already, activations and gradients are laid out now.
     pub fn compute(&mut self) {
-        self.operand = operand(&self.options, self.pass, &self.values);
-        if self.pass == Pass::WeightGradient {
-            self.panels = panels(&self.options, self.pass, &self.other);
+        match self.pass {
+            Pass::Forward | Pass::InputGradient => self.multiply(),
+            Pass::WeightGradient => self.compute_with_weights(),
         }
-        self.compute_packed();
     }
 
-    /// Computes it from factors that are laid out already.
-    pub fn compute_packed(&mut self) {
-        let Self { operand, panels, out, .. } = self;
+    /// Computes it with both factors laid out now.
+    pub fn compute_with_weights(&mut self) {
+        self.panels = panels(&self.options, self.pass, &self.other);
+        self.multiply();
+    }
+
+    fn multiply(&mut self) {
+        let Self { options, pass, values: (values, width), panels, out, .. } = self;
+        let operand = match pass {
+            Pass::WeightGradient => Operand::transposed(values, *width),
+            Pass::Forward | Pass::InputGradient => Operand::new(values, *width),
+        };
         let product = Product { operand, panels, out, accumulate: false };
-        multiply(self.options.isa, &self.options.threads, product);
+        multiply(options.isa, &options.threads, product);
         black_box(&self.out);
-    }
-}
-
-fn operand(options: &PolicyOptions, pass: Pass, (values, width): &(Vec<f32>, usize)) -> Operand {
-    let kernels = (options.isa, &*options.threads);
-    match pass {
-        Pass::WeightGradient => Operand::transposed(options.arithmetic, values, *width, kernels),
-        Pass::Forward | Pass::InputGradient => Operand::new(options.arithmetic, values, *width, kernels),
     }
 }
 

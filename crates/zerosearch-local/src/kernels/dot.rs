@@ -1,9 +1,9 @@
 //! The inner loop of attention and of the matrix product with bf16 dot products: several rows times several vectors of sixteen columns.
 
 use std::arch::x86_64::{
-    __m256bh, __m256i, __m512, __m512bh, __m512i, _MM_HINT_T1, _mm_prefetch, _mm512_cvtepu16_epi32,
-    _mm512_cvtneps_pbh, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_or_si512, _mm512_set1_epi32,
-    _mm512_setzero_ps, _mm512_slli_epi32,
+    __m256bh, __m512, __m512bh, __m512i, _MM_HINT_T0, _MM_HINT_T1, _mm_prefetch, _mm512_cvtne2ps_pbh,
+    _mm512_cvtneps_pbh, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_permutexvar_epi16, _mm512_set1_epi32,
+    _mm512_setzero_ps,
 };
 
 use super::pair::Pair;
@@ -92,6 +92,15 @@ pub(super) fn multiply_add(sum: __m512, left: __m512i, right: __m512i) -> __m512
     }
 }
 
+/// Brings near what lies `distance` numbers after `numbers`, if anything does.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn fetch(numbers: &[f32], distance: usize) {
+    for line in numbers.chunks(LANES) {
+        _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().wrapping_add(distance).cast());
+    }
+}
+
 /// `to[i]` becomes the pair of the numbers `2 i` and `2 i + 1` of `from`, rounded to nearest, ties to even.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]
@@ -109,21 +118,31 @@ pub(super) fn narrow(from: &[f32], to: &mut [Pair]) {
     }
 }
 
+/// The order in which the lanes of two rounded vectors, one after the other, become pairs of the first's and the second's.
+const INTERLEAVED: [u16; 2 * LANES] = {
+    let mut order = [0; 2 * LANES];
+    let mut at = 0;
+    while at < 2 * LANES {
+        order[at] = (at / 2 + at % 2 * LANES) as u16;
+        at += 1;
+    }
+    order
+};
+
 /// `to[i]` becomes the pair of `first[i]` and `second[i]`, rounded as [`narrow`] does.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bf16")]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 pub(super) fn narrow_both((first, second): (&[f32], &[f32]), to: &mut [Pair]) {
     let (chunks, rest) = first.as_chunks::<LANES>();
     let (second_chunks, second_rest) = second.as_chunks::<LANES>();
     for ((first, second), to) in chunks.iter().zip(second_chunks).zip(to.as_chunks_mut::<LANES>().0) {
-        // SAFETY: the types are only bits, 512 of them, and 256 of what was narrowed.
+        // SAFETY: the types are only bits, 512 of them.
         *to = unsafe {
-            let [first, second] = [first, second].map(|numbers| {
-                let numbers = _mm512_cvtneps_pbh(std::mem::transmute::<[f32; LANES], __m512>(*numbers));
-                _mm512_cvtepu16_epi32(std::mem::transmute::<__m256bh, __m256i>(numbers))
-            });
-            let pairs = _mm512_or_si512(first, _mm512_slli_epi32::<16>(second));
-            std::mem::transmute::<__m512i, [Pair; LANES]>(pairs)
+            let [first, second] =
+                [first, second].map(|numbers| std::mem::transmute::<[f32; LANES], __m512>(*numbers));
+            let both = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(second, first));
+            let order = std::mem::transmute::<[u16; 2 * LANES], __m512i>(INTERLEAVED);
+            std::mem::transmute::<__m512i, [Pair; LANES]>(_mm512_permutexvar_epi16(order, both))
         };
     }
     let rest = rest.iter().zip(second_rest).zip(&mut to[chunks.len() * LANES..]);

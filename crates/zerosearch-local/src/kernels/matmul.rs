@@ -4,18 +4,21 @@
 //! which the products are added from the first `i` to the last (in bf16 two at a time, as one dot product does it);
 //! cutting the inner dimension only parks that accumulator in `out`.
 
+mod items;
+
+use std::ops::Range;
+
+use self::items::Items;
 use super::isa::{Isa, for_each_isa, multiply_add};
+use super::operand::{BLOCK, Operand, Steps};
 use super::pair::Pair;
-use super::panels::{Operand, OperandNumbers, PANEL, PanelNumbers, Panels, Steps};
+use super::panels::{PANEL, PanelNumbers, Panels};
 use super::strip::{LANES, Lanes, Strided, strip};
 use super::threads::{SharedPointer, Threads};
+use super::workspace::Buffer;
 
 /// Rows whose accumulators fit the registers of the widest instruction set.
 const TILE_ROWS: usize = 6;
-/// Rows that one item of work covers.
-const ROWS_AT_ONCE: usize = PANEL;
-/// With so many panels for each thread it hardly matters whether they come out even.
-const UNEVEN: usize = 32;
 /// How much of the inner dimension is walked before the next tile: a panel's share stays in the second-level cache.
 const INNER_AT_ONCE: usize = 2048;
 /// Pairs of a cache line.
@@ -26,7 +29,7 @@ const FETCHING: usize = PANEL / LINE;
 /// One product to compute.
 pub(crate) struct Product<'a> {
     /// The left factor.
-    pub(crate) operand: &'a Operand,
+    pub(crate) operand: Operand<'a>,
     /// The right factor.
     pub(crate) panels: &'a Panels,
     /// `[rows][columns]`.
@@ -40,81 +43,130 @@ pub(crate) fn multiply(isa: Isa, threads: &Threads, product: Product<'_>) {
     let Product { operand, panels, out, accumulate } = product;
     assert_eq!(operand.inner, panels.inner, "inner dimensions differ");
     assert_eq!(out.len(), operand.rows * panels.columns, "the result has another size");
-    let columns = panels.columns;
-    let pointer = SharedPointer(out.as_mut_ptr());
-    let items = Items::new(operand.rows, columns, threads.count());
+    let items = Items::new(operand.rows, panels.columns, threads.count());
+    let shared = matches!(panels.numbers, PanelNumbers::Bf16(_))
+        .then(|| operand.lay_out_from(items.whole * BLOCK, (isa, threads)));
+    let out = SharedPointer(out.as_mut_ptr());
+    let work = Work { isa, threads, operand, panels, out, accumulate };
     threads.each(items.count(), &|item| {
-        let (first_row, first_column, width) = items.at(item);
-        // The panel of what is most likely this thread's next item.
-        let next_panel = items.at((item + threads.count()).min(items.count() - 1)).1 / PANEL;
-        let panel = first_column / PANEL;
-        let last_row = (first_row + ROWS_AT_ONCE).min(operand.rows);
-        let group = if matches!(operand.numbers, OperandNumbers::Bf16(_)) { 2 } else { 1 };
-        let inner = operand.inner.next_multiple_of(group);
-        for from in (0..inner).step_by(INNER_AT_ONCE) {
-            let stretch = INNER_AT_ONCE.min(inner - from);
-            let next = if from + stretch < inner { (panel, from + stretch) } else { (next_panel, 0) };
-            let fetch = next != (panel, 0) && last_row - first_row > (FETCHING - 1) * TILE_ROWS;
-            for (number, row) in (first_row..last_row).step_by(TILE_ROWS).enumerate() {
-                let tile = Tile {
-                    left: operand.start(row) + from / group * operand.steps.inner,
-                    steps: operand.steps,
-                    rows: TILE_ROWS.min(last_row - row),
-                    right: (panel * inner + from) * PANEL + first_column % PANEL * group,
-                    columns: width.min(columns - first_column),
-                    inner: stretch,
-                    keep: accumulate || from > 0,
-                    ahead: (fetch && number < FETCHING)
-                        .then_some((next.0 * inner + next.1) * PANEL + number * stretch * LINE),
-                };
-                // SAFETY: the tile's corner lies inside `out`; tiles of different items do not overlap.
-                let corner = unsafe { pointer.get().add(row * columns + first_column) };
-                compute(isa, operand, panels, &tile, Corner { pointer: corner, stride: columns });
-            }
+        if item < items.whole {
+            return work.whole_block(item);
         }
+        // What is most likely this thread's next item.
+        let next = (item + threads.count()).min(items.count() - 1);
+        work.piece(items.at(item), items.at(next).1, (shared.as_ref(), items.whole * BLOCK));
     });
 }
 
-/// The items of work of one product: blocks of rows times panels. Panels that do not come out even among the threads are
-/// cut into vectors, so that no thread waits for another's panel.
-struct Items {
-    row_blocks: usize,
-    panels: usize,
-    /// Panels of one row block that are not cut.
-    whole: usize,
-    columns: usize,
+/// A product as its items see it.
+struct Work<'a> {
+    isa: Isa,
+    threads: &'a Threads,
+    operand: Operand<'a>,
+    panels: &'a Panels,
+    out: SharedPointer<f32>,
+    accumulate: bool,
 }
 
-impl Items {
-    fn new(rows: usize, columns: usize, threads: usize) -> Self {
-        let (row_blocks, panels) = (rows.div_ceil(ROWS_AT_ONCE), columns.div_ceil(PANEL));
-        let cut = if row_blocks == 1 && panels < UNEVEN * threads { panels % threads } else { 0 };
-        Self { row_blocks, panels, whole: panels - cut, columns }
-    }
+/// Rows of the left factor from their corner on.
+#[derive(Clone, Copy)]
+enum Left<'a> {
+    Bf16(&'a [Pair], Steps),
+    F32(&'a [f32], Steps),
+}
 
-    fn count(&self) -> usize {
-        let rest = self.columns.saturating_sub(self.whole * PANEL);
-        self.row_blocks * self.whole + rest.div_ceil(LANES)
-    }
-
-    /// The first row and column of an item, and its columns.
-    fn at(&self, item: usize) -> (usize, usize, usize) {
-        let (blocks, panels) = (self.row_blocks, self.panels);
-        if item >= blocks * self.whole {
-            return (0, self.whole * PANEL + (item - self.whole) * LANES, LANES);
+impl Work<'_> {
+    /// All columns of a block of rows, which is laid out here.
+    fn whole_block(&self, block: usize) {
+        let Self { isa, threads, operand, panels, .. } = *self;
+        let bf16 = matches!(panels.numbers, PanelNumbers::Bf16(_));
+        let rows = block * BLOCK..operand.rows.min((block + 1) * BLOCK);
+        for inner in stretches(operand.inner) {
+            let pairs = if bf16 { inner.len().div_ceil(2) } else { 0 };
+            let mut laid_out = threads.workspace().take(BLOCK * pairs);
+            let left = if bf16 {
+                operand.lay_out(isa, rows.start, inner.clone(), laid_out.numbers_mut());
+                let (_, steps) = operand.laid_out(0, inner.len());
+                Left::Bf16(laid_out.numbers(), steps)
+            } else {
+                let (numbers, steps) = operand.plain(rows.start, inner.start);
+                Left::F32(numbers, steps)
+            };
+            for column in (0..panels.columns).step_by(PANEL) {
+                let end = column + PANEL;
+                let first_panel = (0, inner.end % operand.inner);
+                let next = if end < panels.columns { (end / PANEL, inner.start) } else { first_panel };
+                let columns = column..panels.columns.min(end);
+                self.tiles(left, (rows.clone(), columns, inner.clone()), Some(next));
+            }
         }
-        // The larger factor is walked once, the smaller one again and again: it is the one that a cache may hold.
-        let (panel, block) =
-            if blocks > panels { (item % panels, item / panels) } else { (item / blocks, item % blocks) };
-        (block * ROWS_AT_ONCE, panel * PANEL, PANEL)
     }
+
+    /// Some columns of one panel for a block of rows that is laid out already, with others from `first_laid_out` on.
+    fn piece(
+        &self,
+        (row, column, width): (usize, usize, usize),
+        next_column: usize,
+        (laid_out, first_laid_out): (Option<&Buffer>, usize),
+    ) {
+        let Self { operand, panels, .. } = *self;
+        let rows = row..operand.rows.min(row + BLOCK);
+        let columns = column..panels.columns.min(column + width);
+        for inner in stretches(operand.inner) {
+            let left = if let Some(laid_out) = laid_out {
+                let (start, steps) = operand.laid_out(row - first_laid_out, operand.inner);
+                Left::Bf16(&laid_out.numbers()[start + inner.start / 2 * steps.inner..], steps)
+            } else {
+                let (numbers, steps) = operand.plain(row, inner.start);
+                Left::F32(numbers, steps)
+            };
+            let panel = column / PANEL;
+            let next = if inner.end < operand.inner { (panel, inner.end) } else { (next_column / PANEL, 0) };
+            let fetch = next != (panel, 0) && rows.len() > (FETCHING - 1) * TILE_ROWS;
+            self.tiles(left, (rows.clone(), columns.clone(), inner), fetch.then_some(next));
+        }
+    }
+
+    /// Computes rows and columns, which lie in one block and one panel, over a stretch of the inner dimension. Meanwhile the panel
+    /// and the place of the inner dimension that are `next` come near.
+    fn tiles(
+        &self,
+        left: Left<'_>,
+        (rows, columns, inner): (Range<usize>, Range<usize>, Range<usize>),
+        next: Option<(usize, usize)>,
+    ) {
+        let panels = self.panels;
+        let group = if matches!(left, Left::Bf16(..)) { 2 } else { 1 };
+        let start = |panel: usize, at: usize| (panel * panels.inner.next_multiple_of(group) + at) * PANEL;
+        let length = inner.len().next_multiple_of(group);
+        for (number, row) in rows.clone().step_by(TILE_ROWS).enumerate() {
+            let tile = Tile {
+                first: number * TILE_ROWS,
+                rows: TILE_ROWS.min(rows.end - row),
+                right: start(columns.start / PANEL, inner.start) + columns.start % PANEL * group,
+                columns: columns.len(),
+                inner: length,
+                keep: self.accumulate || inner.start > 0,
+                ahead: next
+                    .filter(|_| number < FETCHING)
+                    .map(|(panel, at)| start(panel, at) + number * length * LINE),
+            };
+            // SAFETY: the tile's corner lies inside `out`; tiles of different items do not overlap.
+            let corner = unsafe { self.out.get().add(row * panels.columns + columns.start) };
+            compute(self.isa, left, panels, &tile, Corner { pointer: corner, stride: panels.columns });
+        }
+    }
+}
+
+/// The inner dimension in stretches; the last may be shorter.
+fn stretches(inner: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..inner).step_by(INNER_AT_ONCE).map(move |from| from..inner.min(from + INNER_AT_ONCE))
 }
 
 /// A piece of the result: up to `TILE_ROWS` rows of one panel, over a stretch of the inner dimension.
 struct Tile {
-    /// Where it starts in the left factor, in pairs (f32: numbers), and how that goes on.
-    left: usize,
-    steps: Steps,
+    /// Its first row, counted from the left factor's corner.
+    first: usize,
     rows: usize,
     /// Where it starts in the right factor, in numbers.
     right: usize,
@@ -122,8 +174,8 @@ struct Tile {
     /// Length of the stretch of the inner dimension; even in bf16.
     inner: usize,
     keep: bool,
-    /// Where in the right factor something begins that will be needed soon, in numbers. The tile brings a cache line of it near for each
-    /// pair of its stretch.
+    /// Where in the right factor something begins that will be needed soon, in numbers. The tile brings a cache line of it near for
+    /// each pair of its stretch.
     ahead: Option<usize>,
 }
 
@@ -144,10 +196,10 @@ impl Corner {
     }
 }
 
-fn compute(isa: Isa, operand: &Operand, panels: &Panels, tile: &Tile, corner: Corner) {
-    match (&operand.numbers, &panels.numbers) {
-        (OperandNumbers::Bf16(left), PanelNumbers::Bf16(right)) => {
-            let left = &left.pairs()[tile.left..];
+fn compute(isa: Isa, left: Left<'_>, panels: &Panels, tile: &Tile, corner: Corner) {
+    match (left, &panels.numbers) {
+        (Left::Bf16(left, steps), PanelNumbers::Bf16(right)) => {
+            let left = (&left[tile.first * steps.row..], steps);
             // The last stretch of a panel may be shorter than the one before: then there is less to bring near.
             let ahead = tile.ahead.and_then(|at| right.pairs().get(at / 2..)).unwrap_or_default();
             let right = &right.pairs()[tile.right / 2..];
@@ -158,36 +210,38 @@ fn compute(isa: Isa, operand: &Operand, panels: &Panels, tile: &Tile, corner: Co
             }
             pairs(isa, left, right, tile, corner);
         }
-        (OperandNumbers::F32(left), PanelNumbers::F32(right)) => {
-            singles(isa, &left[tile.left..], &right[tile.right..], tile, corner);
+        (Left::F32(left, steps), PanelNumbers::F32(right)) => {
+            let left =
+                Strided { numbers: &left[tile.first * steps.row..], row: steps.row, inner: steps.inner };
+            singles(isa, left, &right[tile.right..], tile, corner);
         }
-        _ => panic!("the factors of a product have different number formats"),
+        _ => unreachable!("the panels decide how rows are laid out"),
     }
 }
 
 for_each_isa! {
     /// The f32 tile.
-    fn singles(left: &[f32], right: &[f32], tile: &Tile, corner: Corner) = singles_body;
+    fn singles(left: Strided<'_>, right: &[f32], tile: &Tile, corner: Corner) = singles_body;
 }
 
 #[inline(always)]
-fn singles_body<const FUSED: bool>(left: &[f32], right: &[f32], tile: &Tile, corner: Corner) {
+fn singles_body<const FUSED: bool>(left: Strided<'_>, right: &[f32], tile: &Tile, corner: Corner) {
     match tile.rows {
         TILE_ROWS => single_rows::<FUSED, TILE_ROWS>(left, right, tile, (corner, 0)),
         rows => (0..rows).for_each(|row| {
-            single_rows::<FUSED, 1>(&left[row * tile.steps.row..], right, tile, (corner, row));
+            let left = Strided { numbers: &left.numbers[row * left.row..], ..left };
+            single_rows::<FUSED, 1>(left, right, tile, (corner, row));
         }),
     }
 }
 
 #[inline(always)]
 fn single_rows<const FUSED: bool, const R: usize>(
-    left: &[f32],
+    left: Strided<'_>,
     right: &[f32],
     tile: &Tile,
     (corner, first): (Corner, usize),
 ) {
-    let left = Strided { numbers: left, row: tile.steps.row, inner: tile.steps.inner };
     for column in (0..tile.columns).step_by(LANES) {
         let mut sums = load::<R>(tile, corner, (first, column));
         strip::<FUSED, R>(&mut sums, left, &right[column..], PANEL, tile.inner);
@@ -197,16 +251,21 @@ fn single_rows<const FUSED: bool, const R: usize>(
 
 for_each_isa! {
     /// The bf16 tile where there are no bf16 dot products.
-    fn pairs(left: &[Pair], right: &[Pair], tile: &Tile, corner: Corner) = pairs_body;
+    fn pairs(left: (&[Pair], Steps), right: &[Pair], tile: &Tile, corner: Corner) = pairs_body;
 }
 
 #[inline(always)]
-fn pairs_body<const FUSED: bool>(left: &[Pair], right: &[Pair], tile: &Tile, corner: Corner) {
+fn pairs_body<const FUSED: bool>(
+    (left, steps): (&[Pair], Steps),
+    right: &[Pair],
+    tile: &Tile,
+    corner: Corner,
+) {
     for row in 0..tile.rows {
         for column in (0..tile.columns).step_by(LANES) {
             let [mut sums] = load::<1>(tile, corner, (row, column));
             for pair in 0..tile.inner / 2 {
-                let factors = left[row * tile.steps.row + pair * tile.steps.inner];
+                let factors = left[row * steps.row + pair * steps.inner];
                 let right = &right[pair * PANEL + column..][..LANES];
                 for (sum, &values) in sums.iter_mut().zip(right) {
                     *sum = multiply_add::<FUSED>(factors.first(), values.first(), *sum);
@@ -249,8 +308,10 @@ mod avx512 {
     use std::arch::x86_64::{_mm512_mask_storeu_ps, _mm512_maskz_loadu_ps};
 
     use super::super::dot::{Pairs, Sums, dot, dot_and_fetch, zero};
-    use super::{Corner, LANES, PANEL, Pair, TILE_ROWS, Tile};
+    use super::{Corner, LANES, PANEL, Pair, Steps, TILE_ROWS, Tile};
 
+    /// Rows of the left factor.
+    type Left<'a> = (&'a [Pair], Steps);
     /// Where the tile starts in the right factor, and what will be needed soon.
     type Right<'a> = (&'a [Pair], &'a [Pair]);
 
@@ -259,7 +320,7 @@ mod avx512 {
     /// # Safety
     /// `corner` must belong to the tile.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    pub(super) unsafe fn tile(left: &[Pair], right: Right<'_>, tile: &Tile, corner: Corner) {
+    pub(super) unsafe fn tile(left: Left<'_>, right: Right<'_>, tile: &Tile, corner: Corner) {
         // SAFETY: passed on as promised.
         unsafe {
             if tile.columns > LANES {
@@ -274,7 +335,7 @@ mod avx512 {
     /// As [`tile`], whose columns lie in `V` vectors.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    unsafe fn vectors<const V: usize>(left: &[Pair], right: Right<'_>, tile: &Tile, corner: Corner) {
+    unsafe fn vectors<const V: usize>(left: Left<'_>, right: Right<'_>, tile: &Tile, corner: Corner) {
         // SAFETY: passed on as promised; each arm has exactly the tile's number of rows.
         unsafe {
             match tile.rows {
@@ -293,7 +354,7 @@ mod avx512 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     unsafe fn rows<const R: usize, const V: usize>(
-        left: &[Pair],
+        (left, steps): Left<'_>,
         (right, ahead): Right<'_>,
         tile: &Tile,
         corner: Corner,
@@ -315,7 +376,7 @@ mod avx512 {
                 }
             }
         }
-        let left = Pairs { words: left, row: tile.steps.row, inner: tile.steps.inner };
+        let left = Pairs { words: left, row: steps.row, inner: steps.inner };
         let mut vectors = [right; V];
         vectors.iter_mut().enumerate().for_each(|(vector, it)| *it = &right[vector * LANES..]);
         let reach = (PANEL, tile.inner / 2);

@@ -17,6 +17,7 @@ mod isa;
 mod logprob;
 mod matmul;
 mod norm;
+mod operand;
 mod pack;
 mod pair;
 mod panels;
@@ -39,7 +40,8 @@ pub(crate) use logprob::{
 };
 pub(crate) use matmul::{Product, multiply};
 pub(crate) use norm::{rms_norm, rms_norm_backward};
-pub(crate) use panels::{Operand, Panels};
+pub(crate) use operand::Operand;
+pub(crate) use panels::Panels;
 pub(crate) use probe::{dot_products, read};
 pub(crate) use rotary::{RotaryTable, rotate};
 pub(crate) use stored::Stored;

@@ -8,6 +8,8 @@ use super::panels::PANEL;
 
 /// Words that are turned over together.
 const TILE: usize = 16;
+/// Rows of which pieces are used: so many after the present one, its piece is brought near.
+const FETCHED: usize = 16;
 
 /// Rounds a row; the last pair of a row of odd length ends with a zero.
 pub(super) fn narrow_row(isa: Isa, from: &[f32], to: &mut [Pair]) {
@@ -43,9 +45,11 @@ pub(super) fn panel_of_inner_rows(
 ) {
     #[cfg(target_arch = "x86_64")]
     if isa == Isa::Avx512Bf16 {
-        #[target_feature(enable = "avx512f,avx512bf16")]
+        #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
         fn avx512(matrix: &[f32], columns: usize, first: usize, panel: &mut [Pair]) {
             inner_rows(matrix, (columns, first), panel, |first, second, to| {
+                super::dot::fetch(first, FETCHED * columns);
+                super::dot::fetch(second, FETCHED * columns);
                 super::dot::narrow_both((first, second), to);
             });
         }

@@ -1,41 +1,17 @@
-//! The two factors of a matrix product, laid out for it.
+//! The right factor of a matrix product, laid out for it.
 //!
-//! A product is `out[row][column] = sum over i of operand[row][i] * panels[i][column]`. The operand keeps its rows; the
-//! right factor is cut into panels of [`PANEL`] columns, inside which the inner dimension runs slowest. In bf16 two
-//! neighbours of the inner dimension lie side by side, as bf16 dot products want them.
+//! It is cut into panels of [`PANEL`] columns, inside which the inner dimension runs slowest. In bf16 two neighbours of the
+//! inner dimension lie side by side, as bf16 dot products want them.
 
 use super::element::{Arithmetic, Bf16, Element};
 use super::isa::Isa;
-use super::pack::{narrow_row, panel_of_column_rows, panel_of_inner_rows};
+use super::pack::{panel_of_column_rows, panel_of_inner_rows};
 use super::pair::Pair;
 use super::threads::Threads;
 use super::workspace::Buffer;
 
 /// Columns of one panel.
 pub(super) const PANEL: usize = 64;
-/// Rows that one item of work lays out.
-const ROWS: usize = 16;
-
-/// The left factor: activations or gradients.
-pub(crate) struct Operand {
-    pub(super) numbers: OperandNumbers,
-    pub(super) rows: usize,
-    pub(super) inner: usize,
-    /// How far it is to the next row and to the next pair (f32: number) of the inner dimension, in pairs (numbers).
-    pub(super) steps: Steps,
-}
-
-/// Two strides.
-#[derive(Clone, Copy)]
-pub(super) struct Steps {
-    pub(super) row: usize,
-    pub(super) inner: usize,
-}
-
-pub(super) enum OperandNumbers {
-    Bf16(Pairs),
-    F32(Buffer),
-}
 
 /// bf16 numbers, two in a word.
 pub(super) struct Pairs(Buffer);
@@ -52,61 +28,6 @@ impl Pairs {
     pub(super) fn numbers(&self) -> &[Bf16] {
         self.0.numbers()
     }
-}
-
-impl Operand {
-    /// `values` is `[rows][inner]`. In bf16 each row is padded with a zero to an even length.
-    pub(crate) fn new(
-        arithmetic: Arithmetic,
-        values: &[f32],
-        inner: usize,
-        kernels: (Isa, &Threads),
-    ) -> Self {
-        let rows = values.len() / inner;
-        let (numbers, row) = match arithmetic {
-            Arithmetic::F32 => (OperandNumbers::F32(kernels.1.workspace().copy_of(values)), inner),
-            Arithmetic::Bf16 => {
-                (OperandNumbers::Bf16(narrow_rows(values, inner, kernels)), inner.div_ceil(2))
-            }
-        };
-        Self { numbers, rows, inner, steps: Steps { row, inner: 1 } }
-    }
-
-    /// The transpose of `values`, which is `[inner][rows]`. In bf16 it lies as [`Panels::of_columns`] of `values` would.
-    pub(crate) fn transposed(
-        arithmetic: Arithmetic,
-        values: &[f32],
-        rows: usize,
-        kernels: (Isa, &Threads),
-    ) -> Self {
-        let inner = values.len() / rows;
-        let (numbers, step) = match arithmetic {
-            Arithmetic::F32 => (OperandNumbers::F32(kernels.1.workspace().copy_of(values)), rows),
-            Arithmetic::Bf16 => (OperandNumbers::Bf16(pairs_of_columns(values, rows, kernels)), PANEL),
-        };
-        Self { numbers, rows, inner, steps: Steps { row: 1, inner: step } }
-    }
-
-    /// Where a row starts, in pairs (f32: numbers). Only from a row to the next multiple of [`PANEL`] do the steps hold.
-    pub(super) fn start(&self, row: usize) -> usize {
-        let pairs = self.inner.div_ceil(2);
-        match (&self.numbers, self.steps.row) {
-            (OperandNumbers::Bf16(_), 1) if self.steps.inner == PANEL => {
-                row / PANEL * PANEL * pairs + row % PANEL
-            }
-            (_, step) => row * step,
-        }
-    }
-}
-
-fn narrow_rows(values: &[f32], inner: usize, (isa, threads): (Isa, &Threads)) -> Pairs {
-    let length = inner.div_ceil(2);
-    let mut pairs = Pairs::take(values.len() / inner * 2 * length, threads);
-    threads.each_chunk(pairs.0.numbers_mut(), ROWS * length, |chunk, piece| {
-        let rows = values[chunk * ROWS * inner..].chunks_exact(inner);
-        rows.zip(piece.chunks_exact_mut(length)).for_each(|(row, to)| narrow_row(isa, row, to));
-    });
-    pairs
 }
 
 /// The right factor, in panels.

@@ -68,8 +68,8 @@ impl Machine {
     }
 
     fn multiply(&self, values: &[f32], panels: &Panels, (out, accumulate): (&mut [f32], bool)) {
-        let operand = Operand::new(self.arithmetic, values, panels.inner(), self.kernels());
-        multiply(self.isa, &self.threads, Product { operand: &operand, panels, out, accumulate });
+        let operand = Operand::new(values, panels.inner());
+        multiply(self.isa, &self.threads, Product { operand, panels, out, accumulate });
     }
 
     /// `into += out_gradient^T * input`: the gradient of a matrix (`[outputs][inputs]`) that made `outputs` numbers from
@@ -82,9 +82,9 @@ impl Machine {
         into: &mut [f32],
     ) {
         let outputs = into.len() / inputs;
-        let operand = Operand::transposed(self.arithmetic, out_gradient, outputs, self.kernels());
+        let operand = Operand::transposed(out_gradient, outputs);
         let panels = Panels::of_columns(self.arithmetic, input, inputs, self.kernels());
-        let product = Product { operand: &operand, panels: &panels, out: into, accumulate: true };
+        let product = Product { operand, panels: &panels, out: into, accumulate: true };
         multiply(self.isa, &self.threads, product);
     }
 

@@ -27,14 +27,14 @@ pub struct ProductFigures {
     size: String,
     /// Billions of operations in a second, activations laid out for the kernels each time.
     gflops: f64,
-    /// The same from activations that are laid out already.
-    packed_gflops: f64,
+    /// The same with the weights laid out each time too.
+    with_weights_gflops: f64,
     /// The most that multiplications and additions in registers reach.
     peak_gflops: f64,
     /// `gflops` over `peak_gflops`.
     share: f64,
-    /// `packed_gflops` over `peak_gflops`.
-    packed_share: f64,
+    /// `with_weights_gflops` over `peak_gflops`.
+    with_weights_share: f64,
 }
 
 /// Measures the three products of each of `sizes`.
@@ -65,14 +65,15 @@ fn figures(
         let calls = calls_in(ROUND, warm);
         operations / median((0..repeats).map(|_| seconds(calls)).collect()) / 1e9
     };
-    let (gflops, packed_gflops) = (reached(MatrixProduct::compute), reached(MatrixProduct::compute_packed));
+    let (gflops, with_weights_gflops) =
+        (reached(MatrixProduct::compute), reached(MatrixProduct::compute_with_weights));
     ProductFigures {
         product: pass.name(),
         size: size.map(|it| it.to_string()).join("x"),
         gflops,
-        packed_gflops,
+        with_weights_gflops,
         peak_gflops,
         share: gflops / peak_gflops,
-        packed_share: packed_gflops / peak_gflops,
+        with_weights_share: with_weights_gflops / peak_gflops,
     }
 }

@@ -58,8 +58,8 @@ enum What {
     Prefill(Prefill),
     /// Matrix products: a linear layer's forward, and the gradients of its weights and of its input
     ///
-    /// gflops counts laying out activations for the kernels, packed_gflops does not; weights are laid out once. peak_gflops
-    /// is what multiplications and additions in registers reach.
+    /// gflops counts laying out activations for the kernels; weights are laid out once, which with_weights_gflops counts each
+    /// time. peak_gflops is what multiplications and additions in registers reach.
     Matmul(Matmul),
     /// One whole step of GRPO: conversations, gradients, AdamW, packing of the new weights
     ///

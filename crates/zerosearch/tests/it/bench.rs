@@ -73,7 +73,7 @@ fn reading_is_measured() {
 
 #[test]
 fn three_products_of_every_size_are_measured() {
-    let names = ["gflops", "packed_gflops", "peak_gflops", "share", "packed_share"];
+    let names = ["gflops", "with_weights_gflops", "peak_gflops", "share", "with_weights_share"];
     let told = lines("bench matmul --size 32x48x64 --size 7x9x11 --repeats 1", &names);
     let named: Vec<String> =
         told.iter().map(|line| format!("{} {}", line["product"], line["size"])).collect();
