@@ -35,6 +35,9 @@ pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// What a learner answers with.
 pub type Result<T, E = LearnerError> = std::result::Result<T, E>;
 
+/// Hears every token of a reply, and its log-probability, as it is drawn.
+pub type Listener = Box<dyn Fn(TokenId, f32) + Send + Sync>;
+
 /// What every learner can do.
 ///
 /// Calls are carried out one after another, in the order in which their futures are first polled: to have them in an
@@ -75,6 +78,18 @@ pub trait Policy: Send + Sync {
     ///
     /// The prompt is the whole conversation so far, always; a policy may remember parts that it has seen before.
     fn sample(&self, request: SamplingRequest) -> Boxed<'_, Result<Sample>>;
+
+    /// [`Policy::sample`], and the same sample, with every token told to `listener` in order, as soon as it is drawn where the
+    /// policy can: others tell all of them at the end.
+    fn sample_aloud(&self, request: SamplingRequest, listener: Listener) -> Boxed<'_, Result<Sample>> {
+        Box::pin(async move {
+            let sample = self.sample(request).await?;
+            for (at, token) in sample.tokens.iter().enumerate() {
+                listener(*token, sample.logprobs.get(at).copied().unwrap_or(f32::NAN));
+            }
+            Ok(sample)
+        })
+    }
 
     /// Log-probabilities of given rows under softmax(logits / `temperature`), one number for each token. Entry `i`
     /// is `ln p(row[i] | row[..i])`; the first entry of a row, which nothing precedes, is 0.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use zerosearch_learner::text::Text;
-use zerosearch_learner::{Boxed, LearnerError, Policy, Result, Sample, SamplingRequest, TokenId};
+use zerosearch_learner::{Boxed, LearnerError, Listener, Policy, Result, Sample, SamplingRequest, TokenId};
 
 use crate::kernels::RotaryTable;
 use crate::model::config::ModelConfig;
@@ -75,6 +75,16 @@ impl LocalPolicy {
         self.network.machine.numeric_path()
     }
 
+    async fn reply(&self, request: SamplingRequest, listener: Option<Listener>) -> Result<Sample> {
+        check_request(&self.network, &request)?;
+        let room = self.network.config.context_length - request.prompt.len();
+        if room == 0 || request.max_tokens == 0 {
+            return Ok(Sample::default());
+        }
+        let max_tokens = request.max_tokens.min(room);
+        self.sampler().sample(SamplingRequest { max_tokens, ..request }, listener).await
+    }
+
     fn sampler(&self) -> &Sampler {
         self.sampler.get_or_init(|| {
             Sampler::start(Arc::clone(&self.network), Arc::clone(&self.text), self.options.cache_bytes)
@@ -120,15 +130,11 @@ pub(crate) fn serving_bytes(config: &ModelConfig, options: &PolicyOptions) -> us
 
 impl Policy for LocalPolicy {
     fn sample(&self, request: SamplingRequest) -> Boxed<'_, Result<Sample>> {
-        Box::pin(async move {
-            check_request(&self.network, &request)?;
-            let room = self.network.config.context_length - request.prompt.len();
-            if room == 0 || request.max_tokens == 0 {
-                return Ok(Sample::default());
-            }
-            let max_tokens = request.max_tokens.min(room);
-            self.sampler().sample(SamplingRequest { max_tokens, ..request }).await
-        })
+        Box::pin(self.reply(request, None))
+    }
+
+    fn sample_aloud(&self, request: SamplingRequest, listener: Listener) -> Boxed<'_, Result<Sample>> {
+        Box::pin(self.reply(request, Some(listener)))
     }
 
     fn score<'a>(&'a self, rows: &'a [Vec<TokenId>], temperature: f32) -> Boxed<'a, Result<Vec<Vec<f32>>>> {

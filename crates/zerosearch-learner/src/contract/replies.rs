@@ -1,5 +1,7 @@
 //! Replies: when they end, and what they depend on.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use tokio::task::JoinSet;
 
 use super::{Fact, Subject};
@@ -14,6 +16,7 @@ pub(super) async fn check(subject: &Subject<'_>) {
     stop_tokens_come_before_stop_strings(subject).await;
     seeds_decide(subject).await;
     replies_are_independent(subject).await;
+    what_is_told_is_what_is_sampled(subject).await;
 }
 
 async fn at_most_max_tokens(subject: &Subject<'_>) {
@@ -183,7 +186,7 @@ async fn replies_are_independent(subject: &Subject<'_>) {
     let policy = fact.got(learner.snapshot().await);
     let mut calls = JoinSet::new();
     for index in 0..24 {
-        let policy = std::sync::Arc::clone(&policy);
+        let policy = Arc::clone(&policy);
         let request = varied(subject, index);
         calls.spawn(async move { (index, policy.sample(request).await) });
     }
@@ -192,6 +195,32 @@ async fn replies_are_independent(subject: &Subject<'_>) {
         let together = fact.got(together);
         let expected = fact.got(alone.sample(varied(subject, index)).await);
         fact.holds(together == expected, format!("request {index}: {together:?}, alone {expected:?}"));
+    }
+}
+
+/// With stop rules of every kind: a reply's last token is told, too, and nothing after it.
+async fn what_is_told_is_what_is_sampled(subject: &Subject<'_>) {
+    let fact = Fact("a reply that is told aloud is the same reply, token by token");
+    let policy = fact.got(subject.taught(fact).await.snapshot().await);
+    for index in 0..6 {
+        let whole = fact.got(policy.sample(varied(subject, index)).await);
+        let stop_tokens = whole.tokens.get(3).copied().into_iter().collect();
+        for request in [varied(subject, index), SamplingRequest { stop_tokens, ..varied(subject, index) }] {
+            let expected = fact.got(policy.sample(request.clone()).await);
+            let told = Arc::new(Mutex::new(Sample { stop: expected.stop, ..Sample::default() }));
+            let heard = Arc::clone(&told);
+            let listener = move |token, logprob| {
+                let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+                heard.tokens.push(token);
+                heard.logprobs.push(logprob);
+            };
+            let sample = fact.got(policy.sample_aloud(request, Box::new(listener)).await);
+            let told = told.lock().unwrap_or_else(PoisonError::into_inner);
+            fact.holds(
+                sample == expected && *told == expected,
+                format!("{told:?} and {sample:?}, not {expected:?}"),
+            );
+        }
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Text {
     pieces: Pieces,
     /// Spellings of the special tokens, longest first.
     special: Vec<String>,
+    /// Their ids, in ascending order.
+    special_ids: Vec<TokenId>,
     template: Option<ChatTemplate>,
     named_tokens: Vec<(String, String)>,
     stop_tokens: Vec<TokenId>,
@@ -75,8 +77,21 @@ impl Text {
         plain.set_encode_special_tokens(true);
         let prefix = prefix_of(&markup);
         let special = special_spellings(&markup);
-        let mut text =
-            Self { markup, plain, pieces, special, template, named_tokens, stop_tokens, prefix, files };
+        let mut special_ids: Vec<TokenId> =
+            special.iter().filter_map(|spelling| markup.token_to_id(spelling)).collect();
+        special_ids.sort_unstable();
+        let mut text = Self {
+            markup,
+            plain,
+            pieces,
+            special,
+            special_ids,
+            template,
+            named_tokens,
+            stop_tokens,
+            prefix,
+            files,
+        };
         text.stop_tokens.extend(text.named_token("eos_token"));
         text.stop_tokens.extend(text.templates_end());
         text.stop_tokens.sort_unstable();
@@ -122,6 +137,11 @@ impl Text {
     /// The id of a token by its exact entry in the vocabulary, such as `<|im_end|>`.
     pub fn token(&self, entry: &str) -> Option<TokenId> {
         self.markup.token_to_id(entry)
+    }
+
+    /// Whether `token` is special: a mark of the model's own, which no document can spell.
+    pub fn is_special(&self, token: TokenId) -> bool {
+        self.special_ids.binary_search(&token).is_ok()
     }
 
     /// The id of a special token by its role: `bos_token`, `eos_token`, `pad_token`.

@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 use zerosearch_learner::text::Text;
-use zerosearch_learner::{LearnerError, Result, Sample, SamplingRequest, StopReason, TokenId};
+use zerosearch_learner::{LearnerError, Listener, Result, Sample, SamplingRequest, StopReason, TokenId};
 
 use super::cache::{Cache, START};
 use super::stop::StopMatcher;
@@ -11,6 +11,7 @@ use crate::kernels::BLOCK;
 /// A request and who waits for it.
 pub(super) struct Call {
     pub(super) request: SamplingRequest,
+    pub(super) listener: Option<Listener>,
     pub(super) reply: oneshot::Sender<Result<Sample>>,
 }
 
@@ -107,6 +108,9 @@ impl Row {
         self.tokens.push(token);
         self.sample.tokens.push(token);
         self.sample.logprobs.push(logprob);
+        if let Some(listener) = &self.call.listener {
+            listener(token, logprob);
+        }
         let stop_string = self.stop.push(text.bytes(token));
         let ended = if self.call.request.stop_tokens.contains(&token) {
             Some(StopReason::StopToken)
@@ -139,7 +143,7 @@ mod tests {
     /// A row of one pass that reads `tokens` at once, and how many of them it computes.
     fn enter(tokens: &[TokenId], cache: &mut Cache) -> (Row, usize) {
         let request = SamplingRequest::of_length(tokens.to_vec(), 1, 0);
-        let mut row = Row::enter(Call { request, reply: oneshot::channel().0 }, cache);
+        let mut row = Row::enter(Call { request, listener: None, reply: oneshot::channel().0 }, cache);
         let from = row.advance(usize::MAX, cache).unwrap();
         let computed = row.computed - from;
         (row, computed)

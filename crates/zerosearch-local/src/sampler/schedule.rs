@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use tokio::sync::oneshot;
 use zerosearch_learner::text::Text;
-use zerosearch_learner::{LearnerError, Result, Sample, SamplingRequest, TokenId};
+use zerosearch_learner::{LearnerError, Listener, Result, Sample, SamplingRequest, TokenId};
 
 use super::cache::Cache;
 use super::pick::pick;
@@ -58,8 +58,13 @@ impl Sampler {
         Self { calls, capacity }
     }
 
-    /// Hands a request in. It must have been checked: at least one prompt token, at least one new one, no unknown token.
-    pub(crate) async fn sample(&self, request: SamplingRequest) -> Result<Sample> {
+    /// Hands a request in, whose tokens are told to `listener`. It must have been checked: at least one prompt token, at least
+    /// one new one, no unknown token.
+    pub(crate) async fn sample(
+        &self,
+        request: SamplingRequest,
+        listener: Option<Listener>,
+    ) -> Result<Sample> {
         let needed = Row::blocks_needed(&request);
         if needed > self.capacity {
             return Err(LearnerError::BadRequest(format!(
@@ -70,7 +75,7 @@ impl Sampler {
         }
         let (reply, answer) = oneshot::channel();
         let stopped = || LearnerError::Stopped("the sampling thread has ended".into());
-        self.calls.send(Call { request, reply }).map_err(|_| stopped())?;
+        self.calls.send(Call { request, listener, reply }).map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
 }

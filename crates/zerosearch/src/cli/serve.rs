@@ -9,12 +9,12 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use zerosearch::config::{EngineName, Plan, Purpose, Setting};
 use zerosearch::engines::{Engines, needs_stock};
-use zerosearch::learners::Pool;
+use zerosearch::learners::{Pool, Voice, open_voice};
 use zerosearch::problem::problem;
-use zerosearch::serve::{SearchService, Sign, Terms, Token, open, search};
+use zerosearch::serve::{PolicyService, SearchService, Sign, Terms, Token, model, open, search};
 use zerosearch::stop::{Reason, Stop};
 
-use super::flags::{EngineFlags, config};
+use super::flags::{EngineFlags, PlanFlags, config};
 use super::place::in_recipe;
 use super::screen::say;
 
@@ -50,6 +50,25 @@ Examples:
   curl localhost:8000/retrieve --json '{\"queries\": [\"who wrote emma\"], \"topk\": 3, \"return_scores\": true}'
   curl localhost:8000/search --json '{\"query\": \"who wrote emma\", \"golden_answers\": [\"Jane Austen\"], \"label\": \"useful\"}'")]
     Search(Box<Search>),
+    /// A policy over the OpenAI API
+    ///
+    /// POST /v1/completions (a text, token ids, or a list of either; echo) and /v1/chat/completions; GET /v1/models, /health and
+    /// /metrics (Prometheus). Both with stream, n, seed, stop, stop_token_ids, temperature, top_p, top_k, max_tokens, and with
+    /// return_token_ids, return_tokens_as_token_ids, include_stop_str_in_output, skip_special_tokens and ignore_eos as vLLM has them.
+    ///
+    /// The same request with the same seed gets the same reply. Log-probabilities (logprobs: 1, or true in a chat) are those of the
+    /// distribution that is sampled from, softmax(logits / temperature) before top_p and top_k, and of sampled tokens only:
+    /// top_logprobs is refused, as is every other parameter that cannot be honoured, by name. Prompts as texts are the model's own:
+    /// special tokens spelled in them are special tokens, and what belongs before every text is put before each; in the messages
+    /// of a chat they are ordinary text.
+    ///
+    /// Ctrl-C or SIGTERM: no new connections, and what is under way is answered; again: leave at once.
+    #[command(after_help = "\
+Examples:
+  zerosearch serve model --model SmolLM2.gguf --port 8001
+  zerosearch serve model --model runs/train/checkpoints/000030 --name policy --host 0.0.0.0 --token-env ZEROSEARCH_TOKEN
+  curl localhost:8001/v1/chat/completions --json '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}], \"max_tokens\": 20}'")]
+    Model(Box<Model>),
 }
 
 /// Where a server listens, and how much it takes.
@@ -107,10 +126,25 @@ struct Search {
     settings: Vec<Setting>,
 }
 
+#[derive(Args, Debug)]
+struct Model {
+    /// A config file for the model
+    #[arg(value_name = "RECIPE")]
+    recipe: Option<PathBuf>,
+    #[command(flatten)]
+    plan: PlanFlags,
+    /// The name that clients know the model by [default: the model as it was named]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    #[command(flatten)]
+    terms: TermsFlags,
+}
+
 impl Serve {
     pub(super) async fn run(self, stop: &Stop) -> Result<Option<Reason>> {
         match self.what {
             What::Search(it) => it.run(stop).await,
+            What::Model(it) => it.run(stop).await,
         }
     }
 }
@@ -152,6 +186,23 @@ impl Search {
                 .into());
         }
         Ok(plan)
+    }
+}
+
+impl Model {
+    async fn run(self, stop: &Stop) -> Result<Option<Reason>> {
+        let terms = self.terms.terms()?;
+        let plan = config(self.recipe.as_ref(), &self.plan.all())?.resolve(Purpose::Use);
+        let plan = plan.map_err(|complaint| in_recipe(self.recipe.as_deref(), complaint))?;
+        let pool = Pool::new(&plan.model);
+        let voice = match stop.or(open_voice(&plan.model, plan.run.seed, 0, &pool)).await {
+            Ok(voice) => voice?,
+            Err(reason) => return Ok(Some(reason)),
+        };
+        let name = self.name.unwrap_or_else(|| plan.model.path.clone());
+        let Voice { policy, text, .. } = voice;
+        let service = PolicyService { policy, text, name: name.clone(), time_limit: terms.time_limit };
+        announced(model(service), &terms, &name, stop).await
     }
 }
 

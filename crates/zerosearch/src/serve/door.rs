@@ -112,6 +112,9 @@ async fn pass(State(door): State<Arc<Door>>, request: Request, next: Next) -> Re
         // The rest of the body is not read, so nothing more can come over this connection: the client has to know.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    if let Some(length) = response.body().size_hint().exact() {
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
     let held = (visit, place);
     // Both are given back with the last byte of the answer.
     response.map(|body| {
@@ -123,13 +126,14 @@ async fn pass(State(door): State<Arc<Door>>, request: Request, next: Next) -> Re
 }
 
 async fn nowhere(request: Request) -> Refusal {
-    let message = format!("there is no {}; GET /openapi.json tells what there is", request.uri().path());
+    let message =
+        format!("there is no {}; `zerosearch serve --help` tells what there is", request.uri().path());
     Refusal::new(StatusCode::NOT_FOUND, message).coded("no_such_route")
 }
 
 async fn otherwise(request: Request) -> Refusal {
     let message = format!(
-        "{} does not answer {}; GET /openapi.json tells what it answers",
+        "{} does not answer {}; `zerosearch serve --help` tells what it answers",
         request.uri().path(),
         request.method()
     );

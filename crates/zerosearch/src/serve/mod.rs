@@ -8,15 +8,18 @@
 //! | `asked`, `refusal` | how is a request read, and how is one refused? |
 //! | `traffic` | what came and went, in numbers? |
 //! | `search/` | how does an engine answer in the dialects of others? |
+//! | `model/` | how does a policy answer as OpenAI's servers do? |
 
 mod asked;
 mod door;
+mod model;
 mod open;
 mod refusal;
 mod search;
 mod terms;
 mod traffic;
 
+pub use model::{PolicyService, model};
 pub use open::{Sign, open};
 pub use search::{SearchService, search};
 pub use terms::{Terms, Token};

@@ -13,6 +13,7 @@ mod program;
 mod quickstart;
 mod report;
 mod resumes;
+mod serve_model;
 mod serve_openapi;
 mod serve_search;
 mod server;
