@@ -11,6 +11,9 @@
 //! | a query | what the model that asks knows itself | [`SelfEngine`] |
 //! | a prompt | text | a [`Writer`]: [`OpenAiWriter`], or a model of the caller's |
 //! | a query | the passages of a corpus that fit it best | [`Bm25Engine`] over a [`Bm25Index`] |
+//! | a text | a vector | [`Encoder`] |
+//! | a query | the passages of a corpus whose vectors are nearest | [`DenseEngine`] over a [`DenseIndex`] |
+//! | a query | what both find, in one order | [`HybridEngine`] |
 //! | a query | what a `/retrieve` server finds | [`RetrieveEngine`] |
 //! | a query | what a provider finds on the web | [`WebEngine`] |
 //! | a query and its golden answers | documents by rule, without a model | [`ScriptedEngine`] |
@@ -29,9 +32,12 @@ mod containment;
 #[cfg(any(test, feature = "contract-tests"))]
 pub mod contract;
 mod corpus;
+mod dense;
 mod document;
+mod encoder;
 mod error;
 mod http;
+mod hybrid;
 mod index;
 mod openai;
 mod quality;
@@ -48,9 +54,12 @@ pub use cache::{Cache, CacheCounts, CacheError, CacheSize, CachedEngine};
 pub use clean::{MAX_CHARS, clean, clean_counted};
 pub use containment::Golds;
 pub use corpus::{CorpusError, Extent, Passage};
+pub use dense::{DenseBuild, DenseEngine, DenseIndex, DenseRecord, DenseSettings, Numbers, Reach};
 pub use document::{Document, Provenance};
+pub use encoder::{Encoder, EncoderError, EncoderRecord, Family, Manner, MannerChoice, Pooling, Side};
 pub use error::SearchError;
 pub use http::Key;
+pub use hybrid::HybridEngine;
 pub use index::{IndexError, Manifest, Pace, Stage, Watch};
 pub use openai::{OpenAiClient, OpenAiSettings, OpenAiWriter, Route};
 pub use quality::{Quality, QualityReport, Served, Tally};

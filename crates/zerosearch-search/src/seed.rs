@@ -9,6 +9,8 @@ pub(crate) enum Purpose {
     Pause,
     /// The choices of the scripted engine.
     Script,
+    /// The vectors from which clusters begin.
+    Clusters,
 }
 
 /// The draw numbered `index` for `purpose` under `seed`.

@@ -7,12 +7,13 @@ use anyhow::{Context, Result};
 use zerosearch_learner::Policy;
 use zerosearch_learner::text::Text;
 use zerosearch_search::{
-    Bm25Engine, Bm25Index, Cache, CachedEngine, Dialect, Key, OpenAiSettings, OpenAiWriter, PromptTemplate,
-    Quality, RetrieveEngine, RetrieveSettings, Route, ScriptedEngine, SearchEngine, SelfSearch,
-    SimulatedEngine, SimulatedSettings, Structure, Words, Writer,
+    Bm25Engine, Bm25Index, Cache, CachedEngine, DenseEngine, DenseIndex, DenseSettings, Dialect,
+    HybridEngine, Key, Numbers, OpenAiSettings, OpenAiWriter, PromptTemplate, Quality, Reach, RetrieveEngine,
+    RetrieveSettings, Route, ScriptedEngine, SearchEngine, SelfSearch, SimulatedEngine, SimulatedSettings,
+    Structure, Words, Writer,
 };
 
-use crate::config::{self, ApiName, DialectName, EngineName, Model, Plan, SimulatorMode};
+use crate::config::{self, ApiName, DenseSearch, DialectName, EngineName, Model, Plan, SimulatorMode};
 use crate::learners::{self, Pool};
 use crate::problem::problem;
 use crate::run::{EngineJournal, Journal, Replies};
@@ -46,13 +47,14 @@ pub struct Engines<'a> {
     replies: Option<Arc<Replies>>,
     writer: Option<Arc<dyn Writer>>,
     bm25: Option<Bm25Engine>,
+    dense: Option<DenseEngine>,
     cache: Option<Arc<Cache>>,
 }
 
 impl<'a> Engines<'a> {
     /// Engines as `plan` says. `replies` is where the replies of servers are kept.
     pub fn new(plan: &'a Plan, pool: &'a Pool, stock: Option<Stock>, replies: Option<Arc<Replies>>) -> Self {
-        Self { plan, pool, stock, replies, writer: None, bm25: None, cache: None }
+        Self { plan, pool, stock, replies, writer: None, bm25: None, dense: None, cache: None }
     }
 
     /// Whoever goes by `name`.
@@ -65,6 +67,14 @@ impl<'a> Engines<'a> {
             EngineName::None => Ok(Desk::default()),
             EngineName::Bm25 => {
                 let engine = Arc::new(self.bm25().await?);
+                Ok(self.remembered(engine)?.0)
+            }
+            EngineName::Dense => {
+                let engine = Arc::new(self.dense().await?);
+                Ok(self.remembered(engine)?.0)
+            }
+            EngineName::Hybrid => {
+                let engine = Arc::new(HybridEngine::new(self.bm25().await?, self.dense().await?)?);
                 Ok(self.remembered(engine)?.0)
             }
             EngineName::Retrieve => {
@@ -142,6 +152,25 @@ impl<'a> Engines<'a> {
         let index = tokio::task::spawn_blocking(open).await??;
         tracing::debug!("{} passages are indexed", index.len());
         Ok(self.bm25.insert(Bm25Engine::new(index)).clone())
+    }
+
+    async fn dense(&mut self) -> Result<DenseEngine> {
+        if let Some(engine) = &self.dense {
+            return Ok(engine.clone());
+        }
+        let config::Dense { index, encoder, search, probes, int8 } = self.plan.dense.clone();
+        let reach = match search {
+            DenseSearch::Exact => Reach::Exact,
+            DenseSearch::Approximate => Reach::Approximate(probes),
+        };
+        let settings = DenseSettings { reach, numbers: if int8 { Numbers::Int8 } else { Numbers::F32 } };
+        let open = move || {
+            let index = DenseIndex::open(index.as_ref(), settings)?;
+            Ok::<_, anyhow::Error>(DenseEngine::new(index, encoder.as_ref())?)
+        };
+        let engine = tokio::task::spawn_blocking(open).await??;
+        tracing::debug!("{} passages are indexed", engine.index().len());
+        Ok(self.dense.insert(engine).clone())
     }
 
     /// The model that plays the engine.

@@ -32,6 +32,11 @@ impl Bm25Engine {
         Ok(Self::new(Bm25Index::of_passages(passages, words)?))
     }
 
+    /// What is searched.
+    pub fn index(&self) -> &Bm25Index {
+        &self.index
+    }
+
     async fn answer(&self, query: &Query) -> Result<Vec<Document>, SearchError> {
         query.check(MOST_DOCUMENTS)?;
         let (index, text, k) = (Arc::clone(&self.index), query.text.clone(), query.k);

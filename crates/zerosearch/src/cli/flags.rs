@@ -43,7 +43,7 @@ pub(super) struct PlanFlags {
 /// Who answers searches.
 #[derive(Args, Debug)]
 pub(super) struct EngineFlags {
-    /// Who answers searches: simulated, bm25, retrieve, web, self, scripted or none (sets eval.engine)
+    /// Who answers searches: simulated, bm25, dense, hybrid, retrieve, web, self, scripted or none (sets eval.engine)
     #[arg(long, value_name = "ENGINE")]
     engine: Option<String>,
     /// The corpus that the engine bm25 searches: JSONL (plain, .gz, .zst) or Parquet (sets bm25.corpus)
@@ -52,6 +52,12 @@ pub(super) struct EngineFlags {
     /// In place of a corpus, the folder of an index of it, made by `zerosearch index` (sets bm25.index)
     #[arg(long, value_name = "FOLDER", conflicts_with = "corpus")]
     index: Option<String>,
+    /// The folder of a dense index, made by `zerosearch index --engine dense` (sets dense.index)
+    #[arg(long, value_name = "FOLDER")]
+    dense_index: Option<String>,
+    /// The folder of the encoder that made it (sets dense.encoder)
+    #[arg(long, value_name = "MODEL")]
+    encoder: Option<String>,
     /// Keep what engines find in this folder, and take from there what is known (sets cache.folder)
     #[arg(long, value_name = "FOLDER")]
     cache: Option<String>,
@@ -67,9 +73,11 @@ impl EngineFlags {
         let engine = self.engine.iter().map(|engine| Setting::of("eval", "engine", engine.clone()));
         let corpus = self.corpus.iter().map(|corpus| Setting::of("bm25", "corpus", corpus.clone()));
         let index = self.index.iter().map(|index| Setting::of("bm25", "index", index.clone()));
+        let dense = self.dense_index.iter().map(|index| Setting::of("dense", "index", index.clone()));
+        let encoder = self.encoder.iter().map(|encoder| Setting::of("dense", "encoder", encoder.clone()));
         let cache = self.cache.iter().map(|folder| Setting::of("cache", "folder", folder.clone()));
         let offline = self.offline.then(|| Setting::of("cache", "offline", true));
-        engine.chain(corpus).chain(index).chain(cache).chain(offline)
+        engine.chain(corpus).chain(index).chain(dense).chain(encoder).chain(cache).chain(offline)
     }
 }
 

@@ -1,17 +1,20 @@
 //! `zerosearch index`
 
-use std::path::PathBuf;
+mod encoder;
+
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use zerosearch::progress::Progress;
 use zerosearch::stop::{Reason, Stop};
-use zerosearch_search::{Bm25Build, Built, Manifest, Pace, Stage, Words};
+use zerosearch_search::{Bm25Build, Built, IndexError, Manifest, Pace, Stage, Watch, Words};
 
+use self::encoder::EncoderFlags;
 use super::flags::minutes;
 use super::screen::say;
 
-/// Make an index of a corpus, however large, for the engine bm25
+/// Make an index of a corpus, however large, for the engine bm25 or dense
 ///
 /// The corpus is JSON lines, plain or packed with gzip or zstd, or Parquet: rows with `id`, `text` and perhaps `title`,
 /// or with `id` and `contents`, whose first line is the title. A row that is broken, has no id or text, or the id of
@@ -25,6 +28,7 @@ use super::screen::say;
 Examples:
   zerosearch index wiki.jsonl.gz --out indexes/wiki
   zerosearch eval --model SmolLM2.gguf --questions nq.jsonl --engine bm25 --index indexes/wiki --out evals/bm25
+  zerosearch index wiki.jsonl.gz --out indexes/wiki-e5 --engine dense --encoder models/e5-small-v2
   zerosearch index --check --out indexes/wiki")]
 pub(super) struct Index {
     /// The corpus
@@ -33,6 +37,11 @@ pub(super) struct Index {
     /// Folder of the index
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
+    /// Which engine it is for
+    #[arg(long, value_enum, default_value_t = For::Bm25)]
+    engine: For,
+    #[command(flatten)]
+    encoder: EncoderFlags,
     /// Keep English words as they are; without this, they are cut to their stems
     #[arg(long)]
     no_stemming: bool,
@@ -56,12 +65,21 @@ pub(super) struct Index {
     pub(super) minutes: Option<f64>,
 }
 
+/// Which engine an index is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum For {
+    /// The words of a query
+    Bm25,
+    /// The vectors of an encoder
+    Dense,
+}
+
 impl Index {
     pub(super) async fn run(self, stop: &Stop) -> Result<Option<Reason>> {
         let mut stages = Stages { stop: stop.clone(), shown: None };
         let folder = self.out.clone();
-        let work = move || match self.build() {
-            Some(build) => build.run(&mut |pace| stages.show(pace)),
+        let work = move || match &self.corpus {
+            Some(corpus) => self.build(corpus, &mut |pace| stages.show(pace)),
             None => {
                 let manifest = Manifest::read(&self.out)?;
                 let whole = manifest.check(&self.out, &mut |pace| stages.show(pace))?;
@@ -84,11 +102,19 @@ impl Index {
         Ok(None)
     }
 
-    /// What to make, if anything.
-    fn build(&self) -> Option<Bm25Build> {
+    fn build(&self, corpus: &Path, watch: &mut Watch<'_>) -> Result<Built> {
+        let built = match self.engine {
+            For::Bm25 => self.words(corpus)?.run(watch),
+            For::Dense => self.encoder.build(corpus, &self.out)?.run(watch),
+        };
+        built.map_err(|why: IndexError| why.into())
+    }
+
+    fn words(&self, corpus: &Path) -> Result<Bm25Build> {
+        self.encoder.refuse_any()?;
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Some(Bm25Build {
-            corpus: self.corpus.clone()?,
+        Ok(Bm25Build {
+            corpus: corpus.to_owned(),
             folder: self.out.clone(),
             words: Words { stemming: !self.no_stemming, stop_words: !self.no_stop_words },
             threads: self.threads.map_or_else(cores, usize::from),

@@ -44,7 +44,7 @@ enum Verb {
     Collect(collect::Collect),
     /// Ask a policy one question and watch it search
     Ask(ask::Ask),
-    /// Make an index of a corpus, however large, for the engine bm25
+    /// Make an index of a corpus, however large, for the engines bm25 and dense
     Index(index::Index),
     /// Search with a real engine, without a policy, and see how often an answer is found
     Search(search::Search),

@@ -126,6 +126,13 @@ sections! {
         stemming: bool,
         stop_words: bool,
     }
+    dense: DenseFile {
+        index: String,
+        encoder: String,
+        search: String,
+        probes: usize,
+        int8: bool,
+    }
     retrieve: RetrieveFile {
         urls: Vec<String>,
         dialect: String,

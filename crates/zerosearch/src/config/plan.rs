@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 mod engines;
 
-pub use engines::{Bm25, Cache, Curriculum, Retrieve, Simulator, Web};
+pub use engines::{Bm25, Cache, Curriculum, Dense, Retrieve, Simulator, Web};
 
 /// Declares a closed set of names, as they are written in a config file.
 macro_rules! names {
@@ -43,6 +43,10 @@ names! {
         Scripted = "scripted",
         /// The corpus or the index of `[bm25]`, searched in this process.
         Bm25 = "bm25",
+        /// The index of `[dense]`, searched in this process by the vectors of an encoder.
+        Dense = "dense",
+        /// `bm25` and `dense` together, by reciprocal rank fusion.
+        Hybrid = "hybrid",
         /// The servers of `[retrieve]`.
         Retrieve = "retrieve",
         /// A provider that searches the web, as `[web]` says.
@@ -51,6 +55,13 @@ names! {
         SelfSearch = "self",
         /// Nobody: the policy answers in one turn from what it knows.
         None = "none",
+    }
+    /// How far a dense engine searches.
+    DenseSearch {
+        /// Among all passages.
+        Exact = "exact",
+        /// Among those of `dense.probes` clusters.
+        Approximate = "approximate",
     }
     /// How documents are shown to the policy.
     DocumentStyle {
@@ -182,6 +193,8 @@ pub struct Plan {
     pub simulator: Simulator,
     /// A corpus that is searched in this process.
     pub bm25: Bm25,
+    /// A dense index that is searched in this process.
+    pub dense: Dense,
     /// Search servers.
     pub retrieve: Retrieve,
     /// A provider that searches the web.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use engines::{agree_on_engines, bm25, cache, curriculum, retrieve, simulator, web};
+use engines::{agree_on_engines, bm25, cache, curriculum, dense, retrieve, simulator, web};
 use learning::{agree_on_algorithm, optimizer, rl, sft};
 
 use super::check::{at_least, between, named, one_of, positive, some};
@@ -49,6 +49,7 @@ impl ConfigFile {
             questions: questions(self.questions, purpose)?,
             simulator: simulator(self.simulator, purpose)?,
             bm25: bm25(self.bm25)?,
+            dense: dense(self.dense)?,
             retrieve: retrieve(self.retrieve)?,
             web: web(self.web)?,
             cache: cache(self.cache)?,

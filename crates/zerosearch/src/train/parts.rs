@@ -136,7 +136,12 @@ fn hashes_of<'a>(
     for written in named {
         files.insert(written.clone(), sha256_of(&path_of(written))?);
     }
-    if engines.contains(&EngineName::Bm25) {
+    let hybrid = engines.contains(&EngineName::Hybrid);
+    if hybrid || engines.contains(&EngineName::Dense) {
+        let folder = &plan.dense.index;
+        files.insert(folder.clone(), Manifest::read(Path::new(folder))?.identity());
+    }
+    if hybrid || engines.contains(&EngineName::Bm25) {
         let Bm25 { corpus, index, .. } = &plan.bm25;
         match index.as_str() {
             "" => files.insert(corpus.clone(), sha256_of(Path::new(corpus))?),

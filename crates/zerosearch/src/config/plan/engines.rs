@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use zerosearch_search::Provider;
 
-use super::{ApiName, DialectName, ProviderName, SimulatorMode, Structure};
+use super::{ApiName, DenseSearch, DialectName, ProviderName, SimulatorMode, Structure};
 
 /// `[simulator]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,6 +60,21 @@ pub struct Bm25 {
     pub stemming: Option<bool>,
     /// The commonest English words are left out; an index knows for itself.
     pub stop_words: Option<bool>,
+}
+
+/// `[dense]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Dense {
+    /// The folder of a finished index; empty where no engine needs one.
+    pub index: String,
+    /// The folder of the encoder that made it.
+    pub encoder: String,
+    /// How far is searched.
+    pub search: DenseSearch,
+    /// Clusters that an approximate search looks into.
+    pub probes: usize,
+    /// Vectors are held in 8 bits, the few best scored again in 32.
+    pub int8: bool,
 }
 
 /// `[retrieve]`

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use super::{Purpose, Resolved, name};
 use crate::config::Complaint;
 use crate::config::check::{at_least, between, positive, some};
-use crate::config::file::{Bm25File, CacheFile, CurriculumFile, RetrieveFile, SimulatorFile, WebFile};
+use crate::config::file::{
+    Bm25File, CacheFile, CurriculumFile, DenseFile, RetrieveFile, SimulatorFile, WebFile,
+};
 use crate::config::plan::{
-    ApiName, Bm25, Cache, Curriculum, DialectName, EngineName, Plan, ProviderName, Retrieve, Simulator,
-    SimulatorMode, Structure, Web,
+    ApiName, Bm25, Cache, Curriculum, Dense, DenseSearch, DialectName, EngineName, Plan, ProviderName,
+    Retrieve, Simulator, SimulatorMode, Structure, Web,
 };
 
 pub(super) fn simulator(file: SimulatorFile, purpose: Purpose) -> Resolved<Simulator> {
@@ -88,6 +90,16 @@ pub(super) fn bm25(file: Bm25File) -> Resolved<Bm25> {
     Ok(Bm25 { corpus, index, stemming: None, stop_words: None })
 }
 
+pub(super) fn dense(file: DenseFile) -> Resolved<Dense> {
+    Ok(Dense {
+        index: file.index.unwrap_or_default(),
+        encoder: file.encoder.unwrap_or_default(),
+        search: name("dense.search", file.search, DenseSearch::Exact, DenseSearch::NAMES)?,
+        probes: some("dense.probes", file.probes.unwrap_or(32))?,
+        int8: file.int8.unwrap_or(false),
+    })
+}
+
 pub(super) fn retrieve(file: RetrieveFile) -> Resolved<Retrieve> {
     Ok(Retrieve {
         urls: file.urls.unwrap_or_default(),
@@ -140,11 +152,29 @@ pub(super) fn curriculum(file: CurriculumFile) -> Resolved<Curriculum> {
 /// An engine that has nothing to search, and a policy on a server that cannot be spoken to.
 pub(super) fn agree_on_engines(plan: &Plan) -> Resolved<()> {
     let asked = |engine| [plan.rollout.engine, plan.eval.engine].contains(&engine);
-    if asked(EngineName::Bm25) && plan.bm25.corpus.is_empty() && plan.bm25.index.is_empty() {
+    let hybrid = asked(EngineName::Hybrid);
+    if (hybrid || asked(EngineName::Bm25)) && plan.bm25.corpus.is_empty() && plan.bm25.index.is_empty() {
         return Err(Complaint::without_value("bm25.corpus", "the engine bm25 has no corpus to search").hint(
             "give it a JSONL or Parquet file with `id`, `title` and `text`, or `id` and `contents`; \
              or give bm25.index a folder that `zerosearch index` has made",
         ));
+    }
+    if hybrid || asked(EngineName::Dense) {
+        for (key, value, what) in [
+            ("dense.index", &plan.dense.index, "the engine dense has no index to search"),
+            (
+                "dense.encoder",
+                &plan.dense.encoder,
+                "the engine dense has nothing to turn a query into a vector",
+            ),
+        ] {
+            if value.is_empty() {
+                return Err(Complaint::without_value(key, what).hint(
+                    "make an index with `zerosearch index CORPUS --out FOLDER --engine dense --encoder MODEL`, and \
+                     name both: dense.index = \"FOLDER\", dense.encoder = \"MODEL\"",
+                ));
+            }
+        }
     }
     if asked(EngineName::Retrieve) && plan.retrieve.urls.is_empty() {
         return Err(Complaint::without_value("retrieve.urls", "the engine retrieve has no server to ask")

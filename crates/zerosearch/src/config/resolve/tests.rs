@@ -50,6 +50,9 @@ fn what_is_missing_or_impossible_is_named_with_its_range() {
     assert!(told("[eval]\nevery = 5").contains("eval.questions"));
     assert!(told("[eval]\nsamples = 2").contains("eval.samples = 2: greedy conversations"));
     assert!(told("[rollout]\nengine = \"bm25\"").contains("bm25.corpus: the engine bm25"));
+    assert!(told("[eval]\nengine = \"dense\"").contains("dense.index: the engine dense"));
+    assert!(told("[eval]\nengine = \"dense\"\n[dense]\nindex = \"i\"").contains("dense.encoder: the engine"));
+    assert!(told("[eval]\nengine = \"hybrid\"").contains("bm25.corpus: the engine bm25"));
     assert!(told("[eval]\nengine = \"retrieve\"").contains("retrieve.urls: the engine retrieve"));
     assert!(told("[rl]\ngroup_size = 1").contains("nothing to be compared with"));
     let nothing = ConfigFile::default().resolve(Purpose::Train).unwrap_err();

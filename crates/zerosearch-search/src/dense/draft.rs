@@ -1,0 +1,139 @@
+//! A draft: an index that is being made. What its record says is on disk for certain; whatever follows that in the files
+//! was not finished and is cut off.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::stored::{ENDS, FILES, PASSAGES, VECTORS, line};
+use crate::corpus::Extent;
+use crate::index::IndexError;
+use crate::{EncoderRecord, Passage};
+
+const NAME: &str = "draft.json";
+const ASIDE: &str = ".draft.json";
+
+/// How far a draft is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DraftRecord {
+    encoder: EncoderRecord,
+    corpus: Extent,
+    /// The length of the passages' lines together.
+    bytes: u64,
+}
+
+/// An index that is being made.
+pub(super) struct Draft {
+    folder: PathBuf,
+    record: DraftRecord,
+    passages: File,
+    ends: File,
+    vectors: File,
+}
+
+impl Draft {
+    /// The draft in `folder`, cut back to what its record says, or a new one.
+    ///
+    /// # Errors
+    /// When the one that is there was begun with another encoder or another manner of it, or the folder holds something
+    /// else.
+    pub(super) fn open(folder: &Path, encoder: &EncoderRecord) -> Result<Self, IndexError> {
+        let files = folder.join(FILES);
+        refuse_strangers(folder)?;
+        std::fs::create_dir_all(&files).map_err(IndexError::written(&files))?;
+        let record = match std::fs::read(folder.join(NAME)) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|why| {
+                IndexError::folder(folder, format!("is damaged: its {NAME}: {why}; delete the folder"))
+            })?,
+            Err(why) if why.kind() == io::ErrorKind::NotFound => {
+                DraftRecord { encoder: encoder.clone(), corpus: Extent::default(), bytes: 0 }
+            }
+            Err(why) => return Err(IndexError::read(&folder.join(NAME))(why)),
+        };
+        if record.encoder != *encoder {
+            let problem = "was begun with another encoder or another manner of it (prefixes, pooling, lengths); ask \
+                           for the same, or name another folder with --out";
+            return Err(IndexError::folder(folder, problem));
+        }
+        let row = encoder.dimensions as u64 * 4;
+        let cut = |name, length| cut(folder, &files.join(name), length);
+        Ok(Self {
+            passages: cut(PASSAGES, record.bytes)?,
+            ends: cut(ENDS, record.corpus.passages * 8)?,
+            vectors: cut(VECTORS, record.corpus.passages * row)?,
+            folder: folder.to_owned(),
+            record,
+        })
+    }
+
+    /// What of the corpus is in it.
+    pub(super) fn corpus(&self) -> &Extent {
+        &self.record.corpus
+    }
+
+    /// Adds passages and their vectors, row after row, and waits until the disk has them. `corpus` is what is in it then.
+    pub(super) fn add(
+        &mut self,
+        passages: &[Passage],
+        vectors: &[f32],
+        corpus: Extent,
+    ) -> Result<(), IndexError> {
+        let (mut lines, mut ends) = (Vec::new(), Vec::new());
+        for passage in passages {
+            lines.extend(line(passage).map_err(IndexError::written(&self.folder))?);
+            ends.extend((self.record.bytes + lines.len() as u64).to_le_bytes());
+        }
+        let vectors: Vec<u8> = vectors.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let files = [(&mut self.passages, &lines), (&mut self.ends, &ends), (&mut self.vectors, &vectors)];
+        for (file, bytes) in files {
+            let written = file.write_all(bytes).and_then(|()| file.sync_data());
+            written.map_err(IndexError::written(&self.folder.join(FILES)))?;
+        }
+        self.record.bytes += lines.len() as u64;
+        self.record.corpus = corpus;
+        self.keep().map_err(IndexError::written(&self.folder.join(NAME)))
+    }
+
+    /// Writes the record aside, then under its name.
+    fn keep(&self) -> io::Result<()> {
+        let aside = self.folder.join(ASIDE);
+        let mut file = File::create(&aside)?;
+        file.write_all(&serde_json::to_vec(&self.record)?)?;
+        file.sync_all()?;
+        std::fs::rename(&aside, self.folder.join(NAME))?;
+        File::open(&self.folder)?.sync_all()
+    }
+
+    /// Takes the record away: there is a manifest now.
+    pub(super) fn done(self) -> Result<(), IndexError> {
+        let path = self.folder.join(NAME);
+        std::fs::remove_file(&path).map_err(IndexError::written(&path))
+    }
+}
+
+/// Refuses a folder with files that no index has put there.
+fn refuse_strangers(folder: &Path) -> Result<(), IndexError> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
+    for entry in entries {
+        let name = entry.map_err(IndexError::read(folder))?.file_name();
+        if ![FILES, NAME, ASIDE].iter().any(|own| name == *own) {
+            let problem = format!("cannot be made there: the folder holds {}; name another", name.display());
+            return Err(IndexError::folder(folder, problem));
+        }
+    }
+    Ok(())
+}
+
+/// Opens a file to append to, without what follows its first `length` bytes.
+fn cut(folder: &Path, path: &Path, length: u64) -> Result<File, IndexError> {
+    let file = OpenOptions::new().create(true).append(true).open(path).map_err(IndexError::written(path))?;
+    if file.metadata().map_err(IndexError::read(path))?.len() < length {
+        let problem = format!("is damaged: {} is shorter than it was; delete the folder", path.display());
+        return Err(IndexError::folder(folder, problem));
+    }
+    file.set_len(length).map_err(IndexError::written(path))?;
+    Ok(file)
+}
