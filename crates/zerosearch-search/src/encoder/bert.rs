@@ -3,9 +3,11 @@
 //! Texts are computed end to end, without padding: products with weights run over all their tokens at once, attention
 //! over each text by itself.
 //!
-//!     x = norm(word + position + type)
-//!     x = norm(x + out(attention(x)))          attention: softmax(q k^T / sqrt(width of a head)) v, head by head
-//!     x = norm(x + down(gelu(up(x))))
+//! ```text
+//! x = norm(word + position + type)
+//! x = norm(x + out(attention(x)))          attention: softmax(q k^T / sqrt(width of a head)) v, head by head
+//! x = norm(x + down(gelu(up(x))))
+//! ```
 
 use std::ops::Range;
 
@@ -105,7 +107,7 @@ impl Bert {
         Ok(Self {
             heads: config.num_attention_heads,
             words: embedding("word", Some(config.vocab_size))?,
-            places: embedding("position", Some(config.max_position_embeddings))? + &first_type,
+            places: embedding("position", Some(config.max_position_embeddings))? + first_type,
             norm: reader.norm("embeddings.LayerNorm", width)?,
             layers: (0..config.num_hidden_layers).map(layer).collect::<Result<_, _>>()?,
         })
