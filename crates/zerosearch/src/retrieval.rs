@@ -1,7 +1,7 @@
 //! A retrieval: what an engine finds for questions as they are asked, without a policy, how often a golden answer is in it,
 //! and how long it takes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -59,6 +59,8 @@ pub struct Findings {
     pub hits: BTreeMap<usize, Interval>,
     /// Milliseconds of a search: the median, 99 of 100, and the longest.
     pub milliseconds: [f64; 3],
+    /// The share of an earlier search's documents that are found again: against an exact search, the recall.
+    pub recall: Option<Interval>,
 }
 
 impl Retrieval {
@@ -115,8 +117,11 @@ impl Retrieval {
         Ok(Finding { version: VERSION, question: question.clone(), documents, gold_at, seconds })
     }
 
-    /// What `findings` show.
-    pub fn summarize(&self, findings: &[Finding]) -> Findings {
+    /// What `findings` show; their recall where there are `earlier` ones to compare with.
+    ///
+    /// # Errors
+    /// When the earlier ones are of other questions.
+    pub fn summarize(&self, findings: &[Finding], earlier: Option<&[Finding]>) -> Result<Findings> {
         let judged: Vec<&Finding> = findings.iter().filter(|it| !golds(&it.question).is_empty()).collect();
         let mut depths: Vec<usize> = DEPTHS.into_iter().filter(|depth| *depth < self.k).collect();
         depths.push(self.k);
@@ -127,13 +132,44 @@ impl Retrieval {
         let mut times: Vec<f64> = findings.iter().map(|it| it.seconds * 1e3).collect();
         times.sort_by(f64::total_cmp);
         let at = |share: f64| times.get((times.len().saturating_sub(1) as f64 * share) as usize);
-        Findings {
+        Ok(Findings {
             questions: findings.len(),
             judged: judged.len(),
             hits: depths.into_iter().map(|depth| (depth, share(depth))).collect(),
             milliseconds: [0.5, 0.99, 1.0].map(|share| at(share).copied().unwrap_or_default()),
-        }
+            recall: earlier.map(|earlier| self.recall(findings, earlier)).transpose()?,
+        })
     }
+
+    /// Questions for which the earlier search found nothing say nothing.
+    fn recall(&self, findings: &[Finding], earlier: &[Finding]) -> Result<Interval> {
+        let texts =
+            |findings: &[Finding]| findings.iter().map(|it| it.question.text.clone()).collect::<Vec<_>>();
+        if texts(findings) != texts(earlier) {
+            let what = format!(
+                "{} questions were asked, and the earlier search had {} others",
+                findings.len(),
+                earlier.len()
+            );
+            return Err(problem(what)
+                .hint("ask both the same: `--questions`, `--count` and the seed")
+                .into());
+        }
+        let shares = findings.iter().zip(earlier).filter(|(_, earlier)| !earlier.documents.is_empty());
+        let shares: Vec<f64> = shares.map(|(found, earlier)| found_again(found, earlier)).collect();
+        Ok(bootstrap(&shares, self.seed.purpose("recall")))
+    }
+}
+
+/// The share of the documents of `earlier` that are in `found`.
+fn found_again(found: &Finding, earlier: &Finding) -> f64 {
+    let name = |document: &Document| match &document.provenance.id {
+        Some(id) => id.clone(),
+        None => format!("{}\n{}", document.title, document.text),
+    };
+    let found: BTreeSet<String> = found.documents.iter().map(name).collect();
+    let again = earlier.documents.iter().filter(|document| found.contains(&name(document))).count();
+    again as f64 / earlier.documents.len() as f64
 }
 
 /// Writes `findings`, one on each line: the whole file or none.
@@ -164,12 +200,17 @@ impl Findings {
         table.push_str(&format!(
             "milliseconds of a search: median {median:.2}, 99 % {p99:.2}, longest {longest:.2}\n"
         ));
+        if let Some(recall) = &self.recall {
+            table.push_str(&format!("of the earlier search's documents: {}\n", recall.words()));
+        }
         table
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use zerosearch_search::Provenance;
+
     use super::*;
 
     fn finding(gold_at: Option<usize>, answer: &str, seconds: f64) -> Finding {
@@ -194,10 +235,30 @@ mod tests {
             finding(None, "Emma", 0.003),
             finding(Some(1), "yes", 0.004),
         ];
-        let shown = retrieval.summarize(&findings);
+        let shown = retrieval.summarize(&findings, None).unwrap();
         assert_eq!((shown.questions, shown.judged), (4, 3));
         let means: Vec<(usize, f64)> = shown.hits.iter().map(|(depth, it)| (*depth, it.mean)).collect();
         assert_eq!(means, [(1, 1.0 / 3.0), (3, 2.0 / 3.0), (4, 2.0 / 3.0)]);
         assert_eq!(shown.milliseconds, [2.0, 3.0, 4.0]);
+    }
+
+    /// The first finds one of two documents again, the second both; of the third nothing was to be found.
+    #[test]
+    fn recall_is_the_share_of_documents_that_are_found_again() {
+        let engine = Arc::new(zerosearch_search::ScriptedEngine::new(Arc::default()));
+        let retrieval = Retrieval { engine, k: 2, seed: Seed::run(1) };
+        let with = |ids: &[&str]| {
+            let document = |id: &&str| {
+                let provenance = Provenance { id: Some((*id).into()), ..Provenance::default() };
+                Document { title: String::new(), text: String::new(), provenance }
+            };
+            Finding { documents: ids.iter().map(document).collect(), ..finding(None, "Emma", 0.001) }
+        };
+        let earlier = [with(&["a", "b"]), with(&["c", "d"]), with(&[])];
+        let findings = [with(&["b", "x"]), with(&["d", "c"]), with(&["y"])];
+        let recall = retrieval.summarize(&findings, Some(&earlier)).unwrap().recall.unwrap();
+        assert_eq!(recall.mean, 0.75);
+        let told = retrieval.summarize(&findings, Some(&earlier[..2])).unwrap_err().to_string();
+        assert!(told.contains("3 questions were asked"), "{told}");
     }
 }

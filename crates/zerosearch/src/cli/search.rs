@@ -7,6 +7,7 @@ use clap::Args;
 use zerosearch::config::{Plan, Purpose, Setting};
 use zerosearch::problem::printable;
 use zerosearch::retrieval::{Retrieval, write};
+use zerosearch::run::lines;
 use zerosearch::stop::{Reason, Stop};
 
 use super::flags::{EngineFlags, config, texts};
@@ -21,7 +22,9 @@ use super::screen::say;
 #[command(after_help = "\
 Examples:
   zerosearch search \"who wrote emma\" --engine bm25 --index indexes/wiki
-  zerosearch search --questions nq.jsonl --engine bm25 --index indexes/wiki --k 10 --out found.jsonl")]
+  zerosearch search --questions nq.jsonl --engine bm25 --index indexes/wiki --k 10 --out found.jsonl
+  zerosearch search --questions nq.jsonl --engine dense --dense-index indexes/dense --encoder MODEL \\
+      --set dense.search=approximate --k 10 --against exact.jsonl")]
 pub(super) struct Search {
     /// The query
     #[arg(value_name = "QUERY", required_unless_present = "questions", conflicts_with = "questions")]
@@ -43,6 +46,10 @@ pub(super) struct Search {
     /// Searches at once; times are those of one search alone only with 1
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
+    /// An earlier `--out` of the same questions: shows the share of its documents that are found again, which is the
+    /// recall where the earlier search was exact
+    #[arg(long, value_name = "FILE", requires = "questions")]
+    against: Option<PathBuf>,
     /// The file to write: a line for each question, with its documents
     #[arg(long, value_name = "FILE", requires = "questions")]
     out: Option<PathBuf>,
@@ -79,11 +86,12 @@ impl Search {
             }
             return Ok(());
         }
+        let earlier = self.against.as_deref().map(lines).transpose()?;
         let findings = retrieval.ask(plan, self.concurrency.into()).await?;
         if let Some(path) = &self.out {
             write(&findings, path)?;
         }
-        say(retrieval.summarize(&findings).table().trim_end());
+        say(retrieval.summarize(&findings, earlier.as_deref())?.table().trim_end());
         Ok(())
     }
 
