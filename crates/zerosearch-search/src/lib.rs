@@ -49,7 +49,7 @@ mod simulated;
 mod web;
 mod writer;
 
-pub use bm25::{Bm25Build, Bm25Engine, Bm25Index, Built, Words};
+pub use bm25::{Bm25Build, Bm25Engine, Bm25Index, Words};
 pub use cache::{Cache, CacheCounts, CacheError, CacheSize, CachedEngine};
 pub use clean::{MAX_CHARS, clean, clean_counted};
 pub use containment::Golds;
@@ -60,7 +60,7 @@ pub use encoder::{Encoder, EncoderError, EncoderRecord, Family, Manner, MannerCh
 pub use error::SearchError;
 pub use http::Key;
 pub use hybrid::HybridEngine;
-pub use index::{IndexError, Manifest, Pace, Stage, Watch};
+pub use index::{Built, IndexError, Manifest, Pace, Stage, Watch};
 pub use openai::{OpenAiClient, OpenAiSettings, OpenAiWriter, Route};
 pub use quality::{Quality, QualityReport, Served, Tally};
 pub use query::{Label, Labels, Query, QuestionContext};

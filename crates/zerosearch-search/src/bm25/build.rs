@@ -16,10 +16,10 @@ use super::disk::{FILES, Settings};
 use super::engine::ENGINE;
 use super::schema::{Fields, tokenizers};
 use crate::corpus::{CorpusError, Extent, Reading};
-use crate::index::{IndexError, Manifest, Pace, Stage, Watch};
+use crate::index::{
+    Built, IndexError, Manifest, Pace, Stage, Watch, catch_up, look, recognise, refuse_strangers,
+};
 
-/// Passages between two looks at the watch.
-const LOOK_EVERY: u64 = 256;
 /// How long a merge goes on between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -44,17 +44,6 @@ pub struct Bm25Build {
     pub commit_every: u64,
 }
 
-/// How the making of an index ended.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Built {
-    /// It is finished now.
-    Made(Manifest),
-    /// It was finished before, and is of this corpus and these settings.
-    Known(Manifest),
-    /// It was told to stop. So many passages are kept.
-    Left(u64),
-}
-
 impl Bm25Build {
     /// Makes the index, or goes on where it was left. What is found in it later depends on the passages and the words
     /// that count, and on neither threads, memory nor interruptions.
@@ -67,11 +56,11 @@ impl Bm25Build {
         let mut reading = Reading::open(&self.corpus)?;
         if let Some(manifest) = Manifest::find(&self.folder)? {
             settings.agree(&manifest.settings, &self.folder)?;
-            return self.recognise(&mut reading, manifest, watch);
+            return recognise(&mut reading, manifest, &self.folder, watch);
         }
         let mut draft = Draft::open(self, settings)?;
         let done = draft.progress()?;
-        if !self.catch_up(&mut reading, &done, watch)? {
+        if !catch_up(&mut reading, &done, &self.folder, watch)? {
             return Ok(Built::Left(done.passages));
         }
         if !draft.add(&mut reading, self.commit_every, watch)? || !draft.merge(&reading, watch)? {
@@ -79,57 +68,6 @@ impl Bm25Build {
         }
         draft.seal(&reading, self, watch)
     }
-
-    /// Reads what is indexed already once more.
-    fn catch_up(
-        &self,
-        reading: &mut Reading,
-        done: &Extent,
-        watch: &mut Watch<'_>,
-    ) -> Result<bool, IndexError> {
-        while reading.passages() < done.passages {
-            if look(reading, Stage::Comparing, watch) {
-                return Ok(false);
-            }
-            if reading.next()?.is_none() {
-                break;
-            }
-        }
-        if done.passages == 0 || reading.extent() == *done {
-            return Ok(true);
-        }
-        Err(self.is_of_another_corpus())
-    }
-
-    /// A finished index is left as it is, when all of the corpus is in it and nothing else.
-    fn recognise(
-        &self,
-        reading: &mut Reading,
-        manifest: Manifest,
-        watch: &mut Watch<'_>,
-    ) -> Result<Built, IndexError> {
-        if !self.catch_up(reading, &manifest.corpus, watch)? {
-            return Ok(Built::Left(manifest.corpus.passages));
-        }
-        match reading.next()? {
-            None => Ok(Built::Known(manifest)),
-            Some(_) => Err(self.is_of_another_corpus()),
-        }
-    }
-
-    fn is_of_another_corpus(&self) -> IndexError {
-        let problem = format!(
-            "was begun with another corpus than {}; name another folder with --out, or delete this one",
-            self.corpus.display()
-        );
-        IndexError::folder(&self.folder, problem)
-    }
-}
-
-/// Whether to stop; asked every so many passages.
-fn look(reading: &Reading, stage: Stage, watch: &mut Watch<'_>) -> bool {
-    let passages = reading.passages();
-    passages.is_multiple_of(LOOK_EVERY) && !watch(Pace { stage, passages, share: reading.share() })
 }
 
 /// What a commit says about itself.
@@ -152,7 +90,8 @@ struct Draft {
 impl Draft {
     fn open(build: &Bm25Build, settings: Settings) -> Result<Self, IndexError> {
         let folder = &build.folder;
-        refuse_strangers(folder)?;
+        // tantivy writes a manifest aside under a hidden name.
+        refuse_strangers(folder, |name| name == FILES || name.to_string_lossy().starts_with('.'))?;
         let files = folder.join(FILES);
         std::fs::create_dir_all(&files).map_err(IndexError::written(&files))?;
         let (schema, fields) = Fields::schema();
@@ -260,20 +199,6 @@ impl Draft {
         let sealed = manifest.seal(&self.folder, FILES, watch)?;
         Ok(if sealed { Built::Made(manifest) } else { Built::Left(self.committed) })
     }
-}
-
-/// Refuses a folder with files that no index has put there.
-fn refuse_strangers(folder: &Path) -> Result<(), IndexError> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
-    for entry in entries {
-        let name = entry.map_err(IndexError::read(folder))?.file_name();
-        // tantivy writes a manifest aside under a hidden name.
-        if name != FILES && !name.to_string_lossy().starts_with('.') {
-            let problem = format!("cannot be made there: the folder holds {}; name another", name.display());
-            return Err(IndexError::folder(folder, problem));
-        }
-    }
-    Ok(())
 }
 
 fn failed(folder: &Path, why: &TantivyError) -> IndexError {

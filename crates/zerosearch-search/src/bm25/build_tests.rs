@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::corpus::CorpusError;
-use crate::{Document, IndexError, Manifest, Pace, Query, SearchEngine, Stage};
+use crate::{Built, Document, IndexError, Manifest, Pace, Query, SearchEngine, Stage};
 
 /// More passages than are read between two looks at the watch.
 const PASSAGES: usize = 1500;

@@ -19,7 +19,7 @@ mod memory;
 mod schema;
 mod words;
 
-pub use build::{Bm25Build, Built};
+pub use build::Bm25Build;
 pub use engine::Bm25Engine;
 pub use index::Bm25Index;
 pub use words::Words;

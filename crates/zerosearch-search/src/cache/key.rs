@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::corpus::hex;
 use crate::{Query, SearchEngine};
 
 /// Names one search of one engine.
@@ -48,10 +49,6 @@ impl Key {
 /// The first 16 hexadecimal digits of a text's SHA-256.
 pub(super) fn short_hash(text: &[u8]) -> String {
     hex(&Sha256::digest(text)[..8])
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A hash over parts, each with its length, so that no two lists of parts look alike.

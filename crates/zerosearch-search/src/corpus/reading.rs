@@ -54,6 +54,11 @@ impl Reading {
         Extent { passages: self.passages, sha256: hex(&self.hash.clone().finalize()) }
     }
 
+    /// The corpus file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// How many passages were read.
     pub(crate) fn passages(&self) -> u64 {
         self.passages

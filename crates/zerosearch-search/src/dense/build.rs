@@ -14,9 +14,8 @@ use super::engine::ENGINE;
 use super::record::DenseRecord;
 use super::stored::{CENTROIDS, CLUSTERS, CODES, FILES, SCALES, VECTORS, numbers, reader};
 use super::vectors::coded;
-use crate::bm25::Built;
-use crate::corpus::{CorpusError, Extent, Reading};
-use crate::index::{IndexError, Manifest, Pace, Stage, Watch};
+use crate::corpus::{CorpusError, Reading};
+use crate::index::{Built, IndexError, Manifest, Pace, Stage, Watch, catch_up, recognise};
 use crate::{Encoder, Passage, Side};
 
 /// Passages that are encoded and kept together. A stopped build goes on at one of these borders, so that its vectors are
@@ -54,11 +53,16 @@ impl DenseBuild {
     pub fn run(&self, watch: &mut Watch<'_>) -> Result<Built, IndexError> {
         let mut reading = Reading::open(&self.corpus)?;
         if let Some(manifest) = Manifest::find(&self.folder)? {
-            return self.recognise(&mut reading, manifest, watch);
+            if DenseRecord::of(&manifest, &self.folder)?.encoder != *self.encoder.record() {
+                return Err(self.is_of_another_encoder());
+            }
+            return recognise(&mut reading, manifest, &self.folder, watch);
         }
         let mut draft = Draft::open(&self.folder, self.encoder.record())?;
         let done = draft.corpus().clone();
-        if !self.catch_up(&mut reading, &done, watch)? || !self.encode(&mut reading, &mut draft, watch)? {
+        if !catch_up(&mut reading, &done, &self.folder, watch)?
+            || !self.encode(&mut reading, &mut draft, watch)?
+        {
             return Ok(Built::Left(draft.corpus().passages));
         }
         if draft.corpus().passages == 0 {
@@ -67,55 +71,11 @@ impl DenseBuild {
         self.finish(draft, watch)
     }
 
-    /// Reads what is indexed already once more.
-    fn catch_up(
-        &self,
-        reading: &mut Reading,
-        done: &Extent,
-        watch: &mut Watch<'_>,
-    ) -> Result<bool, IndexError> {
-        while reading.passages() < done.passages {
-            let passages = reading.passages();
-            let pace = Pace { stage: Stage::Comparing, passages, share: reading.share() };
-            if passages.is_multiple_of(PIECE) && !watch(pace) {
-                return Ok(false);
-            }
-            if reading.next()?.is_none() {
-                break;
-            }
-        }
-        if done.passages == 0 || reading.extent() == *done {
-            return Ok(true);
-        }
-        Err(self.is_another("corpus"))
-    }
-
-    /// A finished index is left as it is, when all of the corpus is in it and nothing else.
-    fn recognise(
-        &self,
-        reading: &mut Reading,
-        manifest: Manifest,
-        watch: &mut Watch<'_>,
-    ) -> Result<Built, IndexError> {
-        if DenseRecord::of(&manifest, &self.folder)?.encoder != *self.encoder.record() {
-            return Err(self.is_another("encoder, or another manner of it,"));
-        }
-        if !self.catch_up(reading, &manifest.corpus, watch)? {
-            return Ok(Built::Left(manifest.corpus.passages));
-        }
-        match reading.next()? {
-            None => Ok(Built::Known(manifest)),
-            Some(_) => Err(self.is_another("corpus")),
-        }
-    }
-
-    fn is_another(&self, what: &str) -> IndexError {
-        let asked = match what {
-            "corpus" => self.corpus.display().to_string(),
-            _ => format!("`{}` as it is used now", self.encoder.record().name),
-        };
+    fn is_of_another_encoder(&self) -> IndexError {
         let problem = format!(
-            "was begun with another {what} than {asked}; name another folder with --out, or delete this one"
+            "was begun with another encoder, or another manner of it, than `{}` as it is used now; name another folder \
+             with --out, or delete this one",
+            self.encoder.record().name
         );
         IndexError::folder(&self.folder, problem)
     }

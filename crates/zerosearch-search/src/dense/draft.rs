@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::stored::{ENDS, FILES, PASSAGES, VECTORS, line};
 use crate::corpus::Extent;
-use crate::index::IndexError;
+use crate::index::{IndexError, refuse_strangers};
 use crate::{EncoderRecord, Passage};
 
 const NAME: &str = "draft.json";
@@ -42,7 +42,7 @@ impl Draft {
     /// else.
     pub(super) fn open(folder: &Path, encoder: &EncoderRecord) -> Result<Self, IndexError> {
         let files = folder.join(FILES);
-        refuse_strangers(folder)?;
+        refuse_strangers(folder, |name| [FILES, NAME, ASIDE].iter().any(|own| name == *own))?;
         std::fs::create_dir_all(&files).map_err(IndexError::written(&files))?;
         let record = match std::fs::read(folder.join(NAME)) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|why| {
@@ -112,19 +112,6 @@ impl Draft {
         let path = self.folder.join(NAME);
         std::fs::remove_file(&path).map_err(IndexError::written(&path))
     }
-}
-
-/// Refuses a folder with files that no index has put there.
-fn refuse_strangers(folder: &Path) -> Result<(), IndexError> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
-    for entry in entries {
-        let name = entry.map_err(IndexError::read(folder))?.file_name();
-        if ![FILES, NAME, ASIDE].iter().any(|own| name == *own) {
-            let problem = format!("cannot be made there: the folder holds {}; name another", name.display());
-            return Err(IndexError::folder(folder, problem));
-        }
-    }
-    Ok(())
 }
 
 /// Opens a file to append to, without what follows its first `length` bytes.

@@ -3,13 +3,17 @@
 //! | file | question it answers |
 //! |---|---|
 //! | `manifest` | what was a finished index made of, and which files belong to it? |
+//! | `beginning` | does what is in the folder belong to this corpus? |
 //! | `pace` | how far is the making of one, and should it go on? |
 //! | `error` | why can an index not be made or opened? |
 
+mod beginning;
 mod error;
 mod manifest;
 mod pace;
 
+pub use beginning::Built;
+pub(crate) use beginning::{catch_up, look, recognise, refuse_strangers};
 pub use error::IndexError;
 pub use manifest::Manifest;
 pub use pace::{Pace, Stage, Watch};
