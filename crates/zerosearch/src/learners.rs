@@ -58,6 +58,7 @@ pub struct Opened {
 }
 
 /// A model that only speaks.
+#[derive(Clone)]
 pub struct Voice {
     /// Who samples and scores.
     pub policy: Arc<dyn Policy>,

@@ -187,6 +187,7 @@ impl Stage {
             question: Arc::clone(question),
             member,
             transcript,
+            opening: None,
             turns: Vec::new(),
             ending: Ending::OutOfTurns,
             scores: Scores::default(),

@@ -80,6 +80,7 @@ fn tell(moment: Moment<'_>) {
             }
             say("");
         }
+        Moment::Noted(notes) => say(&format!("noted: {}\n", printable(notes))),
         Moment::Hinted => say("(no search and no answer: the policy is told how to do either)\n"),
     }
 }

@@ -1,10 +1,10 @@
 //! What `eval` and `collect` share: which questions are played how, and the playing itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use zerosearch::config::{Purpose, Setting};
+use zerosearch::config::{Plan, Purpose, Setting};
 use zerosearch::eval::{Collection, Summary, with_player};
 use zerosearch::learners::{self, Pool};
 use zerosearch::stop::{Reason, Stop};
@@ -25,7 +25,7 @@ pub(super) struct CollectionFlags {
     #[arg(long, value_name = "FILE")]
     questions: Vec<String>,
     #[command(flatten)]
-    engine: EngineFlags,
+    pub(super) engine: EngineFlags,
     /// Ask only so many of the questions, drawn by the seed (sets eval.count)
     #[arg(long, value_name = "N")]
     count: Option<u32>,
@@ -40,13 +40,13 @@ pub(super) struct CollectionFlags {
     noise: Option<f64>,
     /// Folder of the results
     #[arg(long, value_name = "FOLDER")]
-    out: PathBuf,
+    pub(super) out: PathBuf,
     /// Stop after so many minutes; the same command goes on
     #[arg(long, value_name = "MINUTES", value_parser = minutes)]
     pub(super) minutes: Option<f64>,
     /// Print the resolved plan and do nothing
     #[arg(long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 impl CollectionFlags {
@@ -57,30 +57,26 @@ impl CollectionFlags {
         stop: &Stop,
         tell: impl FnOnce(&Summary),
     ) -> Result<Option<Reason>> {
-        let plan = config(self.config.as_ref(), &self.settings())?.resolve(purpose);
-        let plan = with_player(plan.map_err(|complaint| in_recipe(self.config.as_deref(), complaint))?)?;
+        let plan = self.plan(purpose, &[])?;
         if self.dry_run {
             say(plan.to_toml()?.trim_end());
             return Ok(None);
         }
         let pool = Pool::new(&plan.model);
         let voice = learners::open_player(&plan, &pool).await?;
-        let mut collection = Collection::open(plan, purpose, voice, &pool, &self.out).await?;
-        match stop.or(collection.play()).await {
-            Ok(played) => played?,
-            Err(reason) => {
-                let folder = self.out.display();
-                say(&format!(
-                    "{reason}: what was played lies in {folder}\nhint: the same command goes on from there"
-                ));
-                return Ok(Some(reason));
-            }
-        }
-        let summary = collection.finish()?;
-        say(summary.table().trim_end());
-        tell(&summary);
-        collection.refuse_broken(&summary)?;
-        Ok(None)
+        let collection = Collection::open(plan, purpose, voice, &pool, &self.out).await?;
+        let played = play(collection, &self.out, stop).await?;
+        Ok(played.map_or_else(Some, |summary| {
+            tell(&summary);
+            None
+        }))
+    }
+
+    /// The plan that the flags make, with `settings` over them.
+    pub(super) fn plan(&self, purpose: Purpose, settings: &[Setting]) -> Result<Plan> {
+        let settings = [self.settings(), settings.to_vec()].concat();
+        let plan = config(self.config.as_ref(), &settings)?.resolve(purpose);
+        with_player(plan.map_err(|complaint| in_recipe(self.config.as_deref(), complaint))?)
     }
 
     fn settings(&self) -> Vec<Setting> {
@@ -96,4 +92,26 @@ impl CollectionFlags {
         settings.extend(self.plan.all());
         settings
     }
+}
+
+/// Plays what is left of `collection` in `folder` and shows its results, or says why it was left.
+pub(super) async fn play(
+    mut collection: Collection,
+    folder: &Path,
+    stop: &Stop,
+) -> Result<Result<Summary, Reason>> {
+    match stop.or(collection.play()).await {
+        Ok(played) => played?,
+        Err(reason) => {
+            let folder = folder.display();
+            say(&format!(
+                "{reason}: what was played lies in {folder}\nhint: the same command goes on from there"
+            ));
+            return Ok(Err(reason));
+        }
+    }
+    let summary = collection.finish()?;
+    say(summary.table().trim_end());
+    collection.refuse_broken(&summary)?;
+    Ok(Ok(summary))
 }

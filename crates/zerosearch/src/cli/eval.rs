@@ -1,11 +1,17 @@
 //! `zerosearch eval`
 
-use anyhow::Result;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
 use clap::Args;
-use zerosearch::config::Purpose;
+use zerosearch::config::{Plan, Purpose, Setting};
+use zerosearch::eval::{Collection, Method};
+use zerosearch::learners::{self, Pool};
+use zerosearch::problem::problem;
 use zerosearch::stop::{Reason, Stop};
 
-use super::collection::CollectionFlags;
+use super::collection::{CollectionFlags, play};
+use super::screen::say;
 
 /// Measure a policy on questions: EM, sub-EM and F1, with intervals
 ///
@@ -15,19 +21,128 @@ use super::collection::CollectionFlags;
 ///
 /// A simulated engine is played by simulator.model or simulator.urls. Without either, a checkpoint of a run is measured
 /// with the model that it was trained with: the run's simulator.model, or the weights that it started from.
+///
+/// Several methods and several engines are measured one after the other, each pair in a folder of its own below --out.
+/// The methods are those of the paper's tables: direct (an answer at once), cot (thoughts, then an answer), rag (what a
+/// search for the question finds is in the prompt), ra-agent (ReAct: thoughts and searches in turns, after an example),
+/// search-o1 (the policy reads what each search finds apart, and goes on with its notes), r1 (as cot, for a policy that
+/// was trained without an engine) and search (ZeroSearch and Search-R1, and the model before either). Each is a few keys
+/// of the config; a TOML file with other keys is a method too.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   zerosearch eval --model runs/train/checkpoints/000030 --questions nq.jsonl --count 300 --out evals/after
   zerosearch eval --model SmolLM2.gguf --questions nq.jsonl --engine bm25 --corpus wiki.jsonl.gz --out evals/bm25
-  zerosearch eval --model SmolLM2.gguf --questions nq.jsonl --questions popqa.jsonl --engine none --out evals/closed-book")]
+  zerosearch eval --model SmolLM2.gguf --questions nq.jsonl --questions popqa.jsonl --engine none --out evals/closed-book
+  zerosearch eval --model SmolLM2.gguf --questions nq.jsonl --method direct,cot,rag,search --engine bm25,retrieve \\
+    --index indexes/wiki --set retrieve.urls='[\"http://localhost:8000\"]' --out evals/methods")]
 pub(super) struct Eval {
+    /// How the policy comes to its answers: direct, cot, rag, ra-agent, search-o1, r1, search or a TOML file; several with
+    /// commas between them. What a method says wins over the config file and over other flags
+    #[arg(long = "method", value_name = "METHOD", value_delimiter = ',')]
+    methods: Vec<String>,
     #[command(flatten)]
     pub(super) flags: CollectionFlags,
 }
 
+/// One method with one engine.
+struct Cell {
+    name: String,
+    folder: PathBuf,
+    plan: Plan,
+}
+
 impl Eval {
     pub(super) async fn run(self, stop: &Stop) -> Result<Option<Reason>> {
-        self.flags.run(Purpose::Use, stop, |_| ()).await
+        if self.methods.is_empty() && self.engines().len() < 2 {
+            return self.flags.run(Purpose::Use, stop, |_| ()).await;
+        }
+        let cells = self.cells()?;
+        if self.flags.dry_run {
+            for cell in &cells {
+                say(&format!("# {}\n{}", cell.folder.display(), cell.plan.to_toml()?.trim_end()));
+            }
+            return Ok(None);
+        }
+        for (cell, collection) in opened(cells).await? {
+            say(&format!("{}:", cell.name));
+            if let Err(reason) = play(collection, &cell.folder, stop).await? {
+                return Ok(Some(reason));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Every method with every engine; one that leaves no choice of the engine, once.
+    fn cells(&self) -> Result<Vec<Cell>> {
+        let methods: Vec<Method> =
+            self.methods.iter().map(|name| Method::named(name)).collect::<Result<_>>()?;
+        let mut cells = Vec::new();
+        for method in &methods {
+            match self.engines() {
+                engines if engines.is_empty() || method.decides_engine() => {
+                    cells.push(self.cell(method.name.clone(), method.settings.clone())?);
+                }
+                engines => {
+                    for engine in engines {
+                        let settings = [vec![engine_setting(engine)], method.settings.clone()].concat();
+                        cells.push(self.cell(format!("{}-{engine}", method.name), settings)?);
+                    }
+                }
+            }
+        }
+        if methods.is_empty() {
+            for engine in self.engines() {
+                cells.push(self.cell(engine.to_owned(), vec![engine_setting(engine)])?);
+            }
+        }
+        refuse_twins(&cells)?;
+        Ok(cells)
+    }
+
+    fn cell(&self, name: String, settings: Vec<Setting>) -> Result<Cell> {
+        let plan =
+            self.flags.plan(Purpose::Use, &settings).with_context(|| format!("{name} cannot be measured"))?;
+        Ok(Cell { folder: self.flags.out.join(&name), name, plan })
+    }
+
+    fn engines(&self) -> Vec<&str> {
+        self.flags.engine.engine.iter().flat_map(|engines| engines.split(',')).map(str::trim).collect()
+    }
+}
+
+/// The policy is opened once, and every collection before the first question is asked: what cannot be measured is refused
+/// before anything else is.
+async fn opened(cells: Vec<Cell>) -> Result<Vec<(Cell, Collection)>> {
+    let Some(longest) = cells.iter().max_by_key(|cell| cell.plan.rollout.max_context_tokens) else {
+        return Ok(Vec::new());
+    };
+    let pool = Pool::new(&longest.plan.model);
+    let voice = learners::open_player(&longest.plan, &pool).await?;
+    let mut opened = Vec::new();
+    for cell in cells {
+        let collection =
+            Collection::open(cell.plan.clone(), Purpose::Use, voice.clone(), &pool, &cell.folder).await;
+        let collection = collection.with_context(|| format!("{} cannot be measured", cell.name))?;
+        opened.push((cell, collection));
+    }
+    Ok(opened)
+}
+
+fn engine_setting(engine: &str) -> Setting {
+    Setting::of("eval", "engine", engine)
+}
+
+fn refuse_twins(cells: &[Cell]) -> Result<()> {
+    let twin = |(at, cell): (usize, &Cell)| {
+        cells[..at].iter().any(|other| other.name == cell.name).then(|| cell.name.clone())
+    };
+    match cells.iter().enumerate().find_map(twin) {
+        Some(name) => Err(problem(format!("{name} is to be measured twice"))
+            .hint(
+                "name every method and every engine once; a method file goes by its name without the ending",
+            )
+            .into()),
+        None => Ok(()),
     }
 }

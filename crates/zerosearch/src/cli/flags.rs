@@ -45,7 +45,7 @@ pub(super) struct PlanFlags {
 pub(super) struct EngineFlags {
     /// Who answers searches: simulated, bm25, dense, hybrid, retrieve, web, self, scripted or none (sets eval.engine)
     #[arg(long, value_name = "ENGINE")]
-    engine: Option<String>,
+    pub(super) engine: Option<String>,
     /// The corpus that the engine bm25 searches: JSONL (plain, .gz, .zst) or Parquet (sets bm25.corpus)
     #[arg(long, value_name = "FILE")]
     corpus: Option<String>,

@@ -97,7 +97,9 @@ sections! {
         max_context_tokens: usize,
         temperature: f64,
         prompt: String,
+        row_prompts: bool,
         hint: String,
+        distill: String,
         document_style: String,
         concurrency: usize,
     }
@@ -222,10 +224,7 @@ impl ConfigFile {
     /// # Errors
     /// The first key that is unknown or takes another kind of value, or where the text stops being TOML.
     pub fn parse(text: &str, settings: &[Setting]) -> Result<Self, Complaint> {
-        let mut table: toml::Table =
-            toml::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| {
-                Complaint::without_value("the file", format!("is not TOML: {}", at_line(text, &error)))
-            })?;
+        let mut table = table_of(text)?;
         for setting in settings {
             setting.apply(&mut table)?;
         }
@@ -235,6 +234,20 @@ impl ConfigFile {
         table
             .try_into()
             .map_err(|error: toml::de::Error| Complaint::without_value("the file", error.message()))
+    }
+
+    /// The keys that `text` (TOML) gives, as settings.
+    ///
+    /// # Errors
+    /// As for [`ConfigFile::parse`].
+    pub fn settings(text: &str) -> Result<Vec<Setting>, Complaint> {
+        Self::parse(text, &[])?;
+        let mut settings = Vec::new();
+        for (section, keys) in table_of(text)? {
+            let keys = keys.as_table().into_iter().flatten();
+            settings.extend(keys.map(|(key, value)| Setting::of(&section, key, value.clone())));
+        }
+        Ok(settings)
     }
 
     /// Reads the file at `path` and applies `settings` over it.
@@ -254,6 +267,12 @@ pub fn known_keys() -> Vec<(String, &'static str)> {
         keys.iter().map(move |(key, kind)| (format!("{section}.{key}"), *kind)).collect::<Vec<_>>()
     };
     SECTIONS.iter().flat_map(keys).collect()
+}
+
+fn table_of(text: &str) -> Result<toml::Table, Complaint> {
+    toml::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| {
+        Complaint::without_value("the file", format!("is not TOML: {}", at_line(text, &error)))
+    })
 }
 
 fn check_section(section: &str, value: &toml::Value) -> Result<(), Complaint> {

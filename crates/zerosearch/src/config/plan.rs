@@ -284,7 +284,7 @@ pub struct Questions {
 pub struct Rollout {
     /// Who answers search calls in training.
     pub engine: EngineName,
-    /// Turns in which the policy may search; one more turn is left to answer.
+    /// Turns in which the policy may search; one more turn is left to answer. With none, it can only answer.
     pub max_turns: usize,
     /// Documents for each search call.
     pub k: usize,
@@ -296,12 +296,20 @@ pub struct Rollout {
     pub max_context_tokens: usize,
     /// Sampling temperature in training.
     pub temperature: f64,
-    /// A template file for the prompt; without one, the built-in.
+    /// A built-in prompt (`search`, `react`, `rag`, `cot`, `direct`) or a template file; without either, `search`, or
+    /// `cot` where the policy cannot search.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub prompt: Option<PathBuf>,
+    pub prompt: Option<String>,
+    /// Whether a question that brings its own prompt is put that way.
+    #[serde(default = "yes")]
+    pub row_prompts: bool,
     /// A text file with what a turn without an action is told; without one, the built-in.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub hint: Option<PathBuf>,
+    /// The built-in template `reason-in-documents`, or a template file: the policy reads what a search found apart, and is
+    /// shown its notes. Without either, it is shown the documents.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub distill: Option<String>,
     /// How documents are shown.
     pub document_style: DocumentStyle,
     /// Conversations in flight at once.
@@ -421,6 +429,11 @@ pub struct Run {
     pub save_every: usize,
     /// Checkpoints that are kept besides the best.
     pub keep: usize,
+}
+
+/// What a plan says that was written before there was a choice.
+fn yes() -> bool {
+    true
 }
 
 impl EngineName {

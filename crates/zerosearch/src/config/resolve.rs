@@ -130,7 +130,7 @@ fn questions(file: QuestionsFile, purpose: Purpose) -> Resolved<Questions> {
 fn rollout(file: RolloutFile) -> Resolved<Rollout> {
     Ok(Rollout {
         engine: name("rollout.engine", file.engine, EngineName::Simulated, EngineName::NAMES)?,
-        max_turns: between("rollout.max_turns", file.max_turns.unwrap_or(4), 1, 64)?,
+        max_turns: between("rollout.max_turns", file.max_turns.unwrap_or(4), 0, 64)?,
         k: between("rollout.k", file.k.unwrap_or(5), 1, 20)?,
         max_response_tokens: some("rollout.max_response_tokens", file.max_response_tokens.unwrap_or(500))?,
         max_document_tokens: between(
@@ -146,8 +146,10 @@ fn rollout(file: RolloutFile) -> Resolved<Rollout> {
             1 << 20,
         )?,
         temperature: positive("rollout.temperature", file.temperature.unwrap_or(1.0))?,
-        prompt: file.prompt.map(PathBuf::from),
+        prompt: file.prompt.map(|prompt| named("rollout.prompt", prompt)).transpose()?,
+        row_prompts: file.row_prompts.unwrap_or(true),
         hint: file.hint.map(PathBuf::from),
+        distill: file.distill.map(|template| named("rollout.distill", template)).transpose()?,
         document_style: name(
             "rollout.document_style",
             file.document_style,

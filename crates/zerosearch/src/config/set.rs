@@ -18,6 +18,11 @@ impl Setting {
         Self { section: section.to_owned(), key: key.to_owned(), value: value.into() }
     }
 
+    /// Whether it sets this key.
+    pub fn is(&self, section: &str, key: &str) -> bool {
+        self.section == section && self.key == key
+    }
+
     /// Puts the value into `table`. Whether the key exists is checked later, with those of the file.
     pub(super) fn apply(&self, table: &mut toml::Table) -> Result<(), Complaint> {
         let section =

@@ -110,8 +110,10 @@ pub fn summarize(groups: &[Group], seed: Seed) -> Summary {
         .into_iter()
         .map(|(source, groups)| (source.to_owned(), intervals(&groups, seed.purpose(source))))
         .collect();
-    let asked =
-        rows.iter().flat_map(|row| &row.turns).filter(|turn| matches!(turn.action, Action::Search(_)));
+    let asked = rows
+        .iter()
+        .flat_map(|row| row.opening_and_turns())
+        .filter(|turn| matches!(turn.action, Action::Search(_)));
     let plain = |score: fn(&Intervals) -> f64| mean(&sources.values().map(score).collect::<Vec<_>>());
     Summary {
         version: VERSION,
@@ -139,7 +141,7 @@ fn searches(groups: &[Group]) -> Searches {
     let (mut documents, mut judged, mut hits) = (0, 0, 0);
     for group in groups {
         let golds = Golds::new(group.question.golden_answers.iter().map(String::as_str));
-        let turns = group.trajectories.iter().flat_map(|row| &row.turns);
+        let turns = group.trajectories.iter().flat_map(Trajectory::opening_and_turns);
         let (mut own, mut own_hits) = (0, 0);
         for turn in turns.filter(|turn| !turn.documents.is_empty()) {
             own += 1;
@@ -300,11 +302,12 @@ mod tests {
             golden_answers: vec!["me".into()],
             prompt: None,
         });
-        let turn = Turn { action: Action::Search("x".into()), labels: None, documents: Vec::new() };
+        let turn = Turn::new(Action::Search("x".into()));
         let trajectory = Trajectory {
             question: Arc::clone(&question),
             member: 0,
             transcript: Transcript::default(),
+            opening: None,
             turns: vec![turn],
             ending,
             scores: Scores { f1, ..Scores::default() },

@@ -53,7 +53,7 @@ impl Effort {
     fn add(&mut self, trajectory: &Trajectory) {
         let is_search = |action: &Action| matches!(action, Action::Search(_));
         self.conversations += 1;
-        self.searches += trajectory.turns.iter().filter(|turn| is_search(&turn.action)).count() as u64;
+        self.searches += trajectory.opening_and_turns().filter(|turn| is_search(&turn.action)).count() as u64;
         for piece in &trajectory.transcript.pieces {
             let tokens = piece.tokens.len() as u64;
             match piece.author {

@@ -107,7 +107,7 @@ impl Conversation {
 }
 
 fn passages(line: &TrajectoryLine, it: &Trajectory, setting: Setting<'_>) -> Vec<Passage> {
-    let mut turn: Option<&Turn> = None;
+    let mut turn = it.opening.as_ref();
     let mut turns = it.turns.iter();
     let in_loss = setting.training && it.ending.teaches();
     let mut passages = Vec::new();
@@ -117,7 +117,8 @@ fn passages(line: &TrajectoryLine, it: &Trajectory, setting: Setting<'_>) -> Vec
         }
         let mut passage = passage(piece, words, setting.text);
         passage.trained = in_loss && piece.author == Author::Policy;
-        if piece.author == Author::Search {
+        let shows_documents = piece.author == Author::Search || piece.author == Author::Prompt;
+        if shows_documents {
             passage.labels = turn.and_then(|turn| turn.labels.as_ref()).map(labels).unwrap_or_default();
             passage.documents = turn.map(documents).unwrap_or_default();
         }

@@ -148,6 +148,7 @@ pub(crate) fn rules() -> Rules {
         max_context_tokens: 1_000,
         documents: 3,
         document_style: DocumentStyle::ZeroSearch,
+        distillation: None,
         hint: "Try again.".into(),
         reward: Reward::F1,
         sampling: Sampling::WHOLE,

@@ -34,7 +34,7 @@ impl DocumentStyle {
     /// The documents, numbered from 1, a line for each. No documents are shown as a sentence that says so.
     pub fn render(self, documents: &[Document]) -> String {
         if documents.is_empty() {
-            return NOTHING_FOUND.trim().to_owned();
+            return nothing_found().to_owned();
         }
         let lines = documents.iter().enumerate().map(|(at, document)| self.line(at + 1, document));
         lines.collect::<Vec<_>>().join("\n")
@@ -71,6 +71,11 @@ impl From<config::DocumentStyle> for DocumentStyle {
     }
 }
 
+/// What is shown in place of documents where there are none.
+pub(super) fn nothing_found() -> &'static str {
+    NOTHING_FOUND.trim()
+}
+
 /// A document that can do no harm: whatever engine it comes from, its tags are words and its lines are one.
 pub(super) fn harmless(document: Document) -> Document {
     Document { title: clean(&document.title), text: clean(&document.text), ..document }
@@ -87,6 +92,26 @@ pub fn information_tokens(contents: &str, limit: usize, text: &Text) -> Vec<Toke
     block.extend(inside);
     block.extend(closer);
     block
+}
+
+/// The front of `words` in at most `limit` tokens, cut at a character's end.
+pub(super) fn front_of(words: &str, limit: usize, text: &Text) -> String {
+    let mut tokens = text.encode_plain(words);
+    if tokens.len() <= limit {
+        return words.to_owned();
+    }
+    cut_at_character(&mut tokens, limit, text);
+    text.decode(&tokens)
+}
+
+/// The end of `words` in at most `limit` tokens, begun at a character's start.
+pub(super) fn end_of(words: &str, limit: usize, text: &Text) -> String {
+    let tokens = text.encode_plain(words);
+    if tokens.len() <= limit {
+        return words.to_owned();
+    }
+    let end = text.decode(&tokens[tokens.len() - limit..]);
+    end.trim_start_matches(char::REPLACEMENT_CHARACTER).to_owned()
 }
 
 /// The tokens that a conversation has where `author` wrote `words`: how transcripts of other programs become training

@@ -1,5 +1,6 @@
 //! How does one conversation go?
 
+mod distill;
 #[cfg(test)]
 pub(crate) mod fakes;
 mod group;
@@ -14,9 +15,11 @@ mod protocol;
 mod rules;
 mod setup;
 mod stats;
+mod template;
 mod trajectory;
 mod transcript;
 
+pub use distill::{Distillate, DistillationTemplate};
 pub use group::{Crowd, Seat, play_all, play_seats, seats};
 pub use information::{
     DocumentStyle, INFORMATION_CLOSER, INFORMATION_OPENER, information_tokens, segment_tokens,

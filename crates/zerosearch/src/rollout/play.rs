@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use zerosearch_learner::seed::Seed;
 use zerosearch_learner::{LearnerError, Sample, SamplingRequest};
-use zerosearch_search::{Document, Query, QuestionContext, SearchError, clean};
+use zerosearch_search::{Document, Query, QuestionContext, SearchEngine, SearchError, clean};
 
+use super::distill::Reading;
 use super::information::{harmless, information_tokens};
 use super::{Action, Author, Ending, PromptError, Rollout, Trajectory, Transcript, Turn};
 use crate::qa::{Question, score_ending};
@@ -19,6 +20,8 @@ pub enum Moment<'a> {
     Searching(&'a str),
     /// The engine found this.
     Found(&'a [Document]),
+    /// The policy read that apart, and noted this.
+    Noted(&'a str),
     /// The turn had no action, and the policy is told so.
     Hinted,
 }
@@ -43,18 +46,19 @@ pub async fn play_aloud(
         seed,
         listener,
         transcript: Transcript::default(),
+        opening: None,
         turns: Vec::new(),
     };
     let ending = talk.converse().await.unwrap_or_else(|fault| Ending::Broken(fault.to_string()));
-    let Conversation { transcript, turns, .. } = talk;
+    let Conversation { transcript, opening, turns, .. } = talk;
     let scores = score_ending(&ending, &question.golden_answers);
     let reward = rollout.rules.reward.of(&scores);
-    Trajectory { question, member, transcript, turns, ending, scores, reward }
+    Trajectory { question, member, transcript, opening, turns, ending, scores, reward }
 }
 
 /// A failure of ours, never of the policy.
 #[derive(Debug, thiserror::Error)]
-enum Fault {
+pub(super) enum Fault {
     #[error(transparent)]
     Prompt(#[from] PromptError),
     #[error("the policy could not be sampled: {0}")]
@@ -72,12 +76,14 @@ struct Conversation<'a> {
     seed: Seed,
     listener: &'a (dyn for<'b> Fn(Moment<'b>) + Sync),
     transcript: Transcript,
+    opening: Option<Turn>,
     turns: Vec<Turn>,
 }
 
 impl Conversation<'_> {
     async fn converse(&mut self) -> Result<Ending, Fault> {
-        self.transcript.show(Author::Prompt, self.rollout.opening(self.question)?);
+        let documents = self.open().await?;
+        self.transcript.show(Author::Prompt, self.rollout.opening(self.question, &documents)?);
         let last = self.rollout.turns_before_last();
         for turn in 0..=last {
             if self.room() < self.rollout.smallest_turn() {
@@ -117,8 +123,20 @@ impl Conversation<'_> {
         self.transcript.say(tokens, logprobs);
         (self.listener)(Moment::Said(&words));
         let action = protocol.read(&words);
-        self.turns.push(Turn { action: action.clone(), labels: None, documents: Vec::new() });
+        self.turns.push(Turn::new(action.clone()));
         Ok(action)
+    }
+
+    /// Searches for the question itself where the prompt shows what that finds. Returns what is to be shown.
+    async fn open(&mut self) -> Result<String, Fault> {
+        let Rollout { engine, prompt, rules, .. } = self.rollout;
+        let Some(engine) = engine.as_ref().filter(|_| prompt.wants_documents(self.question)) else {
+            return Ok(String::new());
+        };
+        let turn = self.ask(&**engine, self.question.text.trim(), self.seed.purpose("opening")).await?;
+        let documents = rules.document_style.render(&turn.documents);
+        self.opening = Some(turn);
+        Ok(documents)
     }
 
     /// Asks the engine and shows what it found. False when that, or the turn after it, does not fit.
@@ -128,18 +146,36 @@ impl Conversation<'_> {
         if self.room() < rollout.frame() + rollout.smallest_turn() {
             return Ok(false);
         }
-        let query = self.query(&query, seed, engine.writes_to_order());
+        let mut turn = self.ask(&**engine, &query, seed).await?;
+        let mut contents = rollout.rules.document_style.render(&turn.documents);
+        if let Some(template) = &rollout.rules.distillation {
+            let reading = Reading {
+                question: (&self.question.id, &self.question.text),
+                reasoning: &self.said(),
+                query: &query,
+                documents: &contents,
+            };
+            let notes = rollout.distill(template, reading, seed.purpose("distillation").number()).await?;
+            (self.listener)(Moment::Noted(&notes.text));
+            contents.clone_from(&notes.text);
+            turn.distillate = Some(notes);
+        }
+        if let Some(last) = self.turns.last_mut() {
+            *last = turn;
+        }
+        let block = information_tokens(&contents, rollout.rules.max_document_tokens, &rollout.text);
+        Ok(self.show(Author::Search, block))
+    }
+
+    /// A turn that asked `engine` these words, with what it found.
+    async fn ask(&self, engine: &dyn SearchEngine, words: &str, seed: Seed) -> Result<Turn, Fault> {
+        let query = self.query(words, seed, engine.writes_to_order());
         (self.listener)(Moment::Searching(&query.text));
         let found = engine.search(&query).await;
         let found = found.map_err(|source| Fault::Search { engine: engine.name().to_owned(), source })?;
         let documents: Vec<Document> = found.into_iter().take(query.k).map(harmless).collect();
         (self.listener)(Moment::Found(&documents));
-        let contents = rollout.rules.document_style.render(&documents);
-        if let Some(turn) = self.turns.last_mut() {
-            (turn.labels, turn.documents) = (query.labels, documents);
-        }
-        let block = information_tokens(&contents, rollout.rules.max_document_tokens, &rollout.text);
-        Ok(self.show(Author::Search, block))
+        Ok(Turn { labels: query.labels, documents, ..Turn::new(Action::Search(words.to_owned())) })
     }
 
     /// What the engine is asked; one that writes `to_order` is told what, and the question behind it.
@@ -157,6 +193,13 @@ impl Conversation<'_> {
             seed: seed.purpose("search").number(),
             context: to_order.then(context),
         }
+    }
+
+    /// The conversation after its prompt, in words.
+    fn said(&self) -> String {
+        let pieces = self.transcript.pieces.iter().skip(1);
+        let tokens: Vec<_> = pieces.flat_map(|piece| piece.tokens.iter().copied()).collect();
+        self.rollout.text.decode(&tokens)
     }
 
     /// Tells the policy that its turn had no action. False when that, or the turn after it, does not fit.
@@ -183,7 +226,7 @@ impl Conversation<'_> {
 
 /// Refuses a reply that would poison the record: no tokens, too many, or log-probabilities that are not one finite
 /// number for each token. A policy that gives none at all is fit for everything but training.
-fn usable(sample: Sample, max_tokens: usize) -> Result<Sample, Fault> {
+pub(super) fn usable(sample: Sample, max_tokens: usize) -> Result<Sample, Fault> {
     let (tokens, logprobs) = (sample.tokens.len(), sample.logprobs.len());
     if tokens == 0 || tokens > max_tokens {
         return Err(Fault::Reply(format!("{tokens} tokens came, 1 to {max_tokens} were asked for")));

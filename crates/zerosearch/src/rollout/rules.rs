@@ -1,14 +1,15 @@
 //! The rules of a conversation: how long it may go on, how the policy speaks, and how documents are shown.
 
-use super::DocumentStyle;
+use super::{DistillationTemplate, DocumentStyle};
 use crate::qa::Reward;
 
 const HINT: &str = include_str!("prompts/hint.txt");
 
 /// The rules that all conversations of a run share. All token counts are per row.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Rules {
-    /// Turns, invalid ones included, before the last one. A search in the last turn ends the row.
+    /// Turns, invalid ones included, before the last one. A search in the last turn ends the row. With none, the policy
+    /// can only answer.
     pub max_turns: usize,
     /// What the policy may write in one turn.
     pub max_response_tokens: usize,
@@ -20,6 +21,8 @@ pub struct Rules {
     pub documents: usize,
     /// How documents are shown.
     pub document_style: DocumentStyle,
+    /// Has the policy read what a search found apart, and shows it its notes instead.
+    pub distillation: Option<DistillationTemplate>,
     /// What the policy is told after a turn without an action.
     pub hint: String,
     /// What is rewarded.

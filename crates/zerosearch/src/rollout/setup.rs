@@ -7,7 +7,7 @@ use zerosearch_learner::text::Text;
 use zerosearch_learner::{Policy, TokenId};
 use zerosearch_search::SearchEngine;
 
-use super::information::{INFORMATION_CLOSER, INFORMATION_OPENER};
+use super::information::{INFORMATION_CLOSER, INFORMATION_OPENER, front_of};
 use super::{PromptError, PromptTemplate, Protocol, Rules};
 use crate::curriculum::Curriculum;
 use crate::qa::Question;
@@ -71,6 +71,11 @@ pub enum RolloutError {
         /// What fits.
         context: usize,
     },
+    /// The prompt shows documents, and there is nobody to find them.
+    #[error(
+        "the prompt shows documents for question {0}, but there is no search engine: name an engine, or another prompt"
+    )]
+    NothingToShow(String),
     /// A question has no prompt.
     #[error(transparent)]
     Prompt(#[from] PromptError),
@@ -97,7 +102,7 @@ impl Rollout {
 
     /// What the policy can do.
     pub fn protocol(&self) -> Protocol {
-        if self.engine.is_some() { Protocol::SearchAndAnswer } else { Protocol::AnswerOnly }
+        if self.turns_before_last() > 0 { Protocol::SearchAndAnswer } else { Protocol::AnswerOnly }
     }
 
     /// Turns before the last one.
@@ -149,19 +154,36 @@ impl Rollout {
     }
 
     fn check_question(&self, question: &Question) -> Result<(), RolloutError> {
-        let prompt = self.prompt.tokens(question, &self.text)?.len();
-        let (response, context) = (self.rules.max_response_tokens, self.context());
-        if prompt + response > context {
-            return Err(RolloutError::LongPrompt { id: question.id.clone(), prompt, response, context });
+        let Rules { max_response_tokens: response, max_document_tokens: documents, .. } = *self.rules;
+        let context = self.context();
+        let long =
+            |prompt| Err(RolloutError::LongPrompt { id: question.id.clone(), prompt, response, context });
+        let mut prompt = self.prompt.tokens(question, "", &self.text)?.len();
+        if self.prompt.wants_documents(question) {
+            if self.engine.is_none() {
+                return Err(RolloutError::NothingToShow(question.id.clone()));
+            }
+            prompt += documents;
         }
-        Ok(())
+        if prompt + response > context {
+            return long(prompt);
+        }
+        match &self.rules.distillation {
+            Some(template) => match template.smallest(question, &self.text)? + documents {
+                prompt if prompt + response > context => long(prompt),
+                _ => Ok(()),
+            },
+            None => Ok(()),
+        }
     }
 }
 
 impl Rollout {
-    /// The tokens that the conversation about `question` begins with.
-    pub(super) fn opening(&self, question: &Question) -> Result<Vec<TokenId>, PromptError> {
-        self.prompt.tokens(question, &self.text)
+    /// The tokens that the conversation about `question` begins with, with the front of `documents` where the prompt
+    /// shows them.
+    pub(super) fn opening(&self, question: &Question, documents: &str) -> Result<Vec<TokenId>, PromptError> {
+        let documents = front_of(documents, self.rules.max_document_tokens, &self.text);
+        self.prompt.tokens(question, &documents, &self.text)
     }
 }
 

@@ -130,7 +130,8 @@ fn searches(trajectory: &Trajectory) -> f64 {
 
 /// How many labels were noisy, and how many there were. A label for a whole call counts once.
 fn labels(sound: &[&Trajectory]) -> (f64, f64) {
-    let given = sound.iter().flat_map(|trajectory| &trajectory.turns).filter_map(|turn| turn.labels.as_ref());
+    let turns = sound.iter().flat_map(|trajectory| trajectory.opening_and_turns());
+    let given = turns.filter_map(|turn| turn.labels.as_ref());
     let each = given.flat_map(|labels| match labels {
         Labels::All(label) => std::slice::from_ref(label),
         Labels::Each(labels) => labels,
@@ -166,11 +167,20 @@ mod tests {
         transcript.say(vec![2; policy_tokens], vec![-1.0; policy_tokens]);
         transcript.show(Author::Search, vec![3; 6]);
         let scores = Scores { em: 0.0, sub_em: 1.0, f1: reward };
-        Trajectory { question: question("1", "q", "a"), member: 0, transcript, turns, ending, scores, reward }
+        Trajectory {
+            question: question("1", "q", "a"),
+            member: 0,
+            transcript,
+            opening: None,
+            turns,
+            ending,
+            scores,
+            reward,
+        }
     }
 
     fn turn(action: Action, labels: Option<Labels>) -> Turn {
-        Turn { action, labels, documents: Vec::new() }
+        Turn { labels, ..Turn::new(action) }
     }
 
     fn group(trajectories: Vec<Trajectory>) -> Group {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use zerosearch_search::{Document, Labels};
 
-use super::Transcript;
+use super::{Distillate, Transcript};
 use crate::qa::Question;
 
 /// What the policy did in one turn.
@@ -31,6 +31,16 @@ pub struct Turn {
     /// What the engine returned.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub documents: Vec<Document>,
+    /// What the policy was shown instead of them, where it reads documents apart.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub distillate: Option<Distillate>,
+}
+
+impl Turn {
+    /// A turn of which nothing has come yet.
+    pub fn new(action: Action) -> Self {
+        Self { action, labels: None, documents: Vec::new(), distillate: None }
+    }
 }
 
 /// How a conversation ended.
@@ -74,6 +84,9 @@ pub struct Trajectory {
     pub member: usize,
     /// Every token, with its author.
     pub transcript: Transcript,
+    /// The search for the question itself, where the prompt shows what it found.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub opening: Option<Turn>,
     /// What happened turn by turn.
     pub turns: Vec<Turn>,
     /// How it ended.
@@ -82,6 +95,13 @@ pub struct Trajectory {
     pub scores: Scores,
     /// What the training rewards.
     pub reward: f32,
+}
+
+impl Trajectory {
+    /// The opening, where there is one, and every turn.
+    pub fn opening_and_turns(&self) -> impl Iterator<Item = &Turn> {
+        self.opening.iter().chain(&self.turns)
+    }
 }
 
 /// One question and its rollouts, in the order of their members.

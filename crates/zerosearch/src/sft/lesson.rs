@@ -37,7 +37,7 @@ impl Lesson {
     pub async fn open(plan: Plan, opened: Opened, run: &mut Run) -> Result<Self> {
         let Opened { learner, text, .. } = opened;
         let prompt = match &plan.rollout.prompt {
-            Some(path) => PromptTemplate::from_file(path)?,
+            Some(path) => PromptTemplate::named(path)?,
             None => PromptTemplate::standard()?,
         };
         let most_tokens = plan.sft.max_row_tokens.min(learner.capabilities().context_length);

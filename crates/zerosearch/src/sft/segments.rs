@@ -62,7 +62,10 @@ fn opening(words: &str, text: &Text, prompt: &PromptTemplate) -> Result<Vec<Toke
         golden_answers: Vec::new(),
         prompt: None,
     };
-    prompt.tokens(&question, text).map_err(|error| error.to_string())
+    if prompt.wants_documents(&question) {
+        return Err("rollout.prompt shows documents, and a written transcript has none to show".into());
+    }
+    prompt.tokens(&question, "", text).map_err(|error| error.to_string())
 }
 
 /// Appends tokens that are trained or not.

@@ -68,6 +68,7 @@ mod tests {
             question: Arc::clone(&question),
             member,
             transcript: Transcript::default(),
+            opening: None,
             turns: Vec::new(),
             ending: ending.clone(),
             scores: Scores::default(),

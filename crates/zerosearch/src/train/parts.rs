@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use zerosearch_learner::seed::Seed;
 use zerosearch_search::Manifest;
 
-use super::stage::{hint, prompt};
+use super::stage::{distillation, hint, prompt};
 use crate::config::{Bm25, EngineName, Plan};
 use crate::engines::{own_settings, template_hash};
 use crate::problem::problem;
@@ -152,6 +152,9 @@ fn hashes_of<'a>(
         ("prompt".to_owned(), prompt(plan, engines[0])?.hash()),
         ("hint".to_owned(), hex(&Sha256::digest(hint(plan)?))),
     ]);
+    if let Some(template) = distillation(plan)? {
+        templates.insert("distillation".to_owned(), template.hash());
+    }
     if engines.contains(&EngineName::Simulated) {
         templates.insert("simulator".to_owned(), template_hash(&plan.simulator)?);
     }

@@ -11,7 +11,9 @@ use super::synthetic::Reward;
 use crate::config::{EngineName, Plan};
 use crate::curriculum::Curriculum;
 use crate::engines::Desk;
-use crate::rollout::{Crowd, Group, PromptTemplate, Rollout, Rules, Sampling, Trajectory, default_hint};
+use crate::rollout::{
+    Crowd, DistillationTemplate, Group, PromptTemplate, Rollout, Rules, Sampling, Trajectory, default_hint,
+};
 use crate::run::{TrajectoryLine, VERSION};
 
 /// Everything of a conversation but who speaks.
@@ -98,11 +100,18 @@ impl Stage {
 
 /// The prompt that the plan names, or the built-in one for `engine`.
 pub(super) fn prompt(plan: &Plan, engine: EngineName) -> Result<PromptTemplate> {
-    Ok(match (&plan.rollout.prompt, engine) {
-        (Some(path), _) => PromptTemplate::from_file(path)?,
-        (None, EngineName::None) => PromptTemplate::direct()?,
-        (None, _) => PromptTemplate::standard()?,
-    })
+    let rollout = &plan.rollout;
+    let prompt = match &rollout.prompt {
+        Some(name) => PromptTemplate::named(name)?,
+        None if engine == EngineName::None || rollout.max_turns == 0 => PromptTemplate::without_search()?,
+        None => PromptTemplate::standard()?,
+    };
+    Ok(if rollout.row_prompts { prompt } else { prompt.for_every_question() })
+}
+
+/// How the policy is asked to read documents apart, where the plan wants that.
+pub(super) fn distillation(plan: &Plan) -> Result<Option<DistillationTemplate>> {
+    Ok(plan.rollout.distill.as_deref().map(DistillationTemplate::named).transpose()?)
 }
 
 fn rules(plan: &Plan, sampling: Sampling) -> Result<Rules> {
@@ -114,6 +123,7 @@ fn rules(plan: &Plan, sampling: Sampling) -> Result<Rules> {
         max_context_tokens: rollout.max_context_tokens,
         documents: rollout.k,
         document_style: rollout.document_style.into(),
+        distillation: distillation(plan)?,
         hint: hint(plan)?,
         reward: Reward(plan.rl.reward).of_answer(),
         sampling,

@@ -71,6 +71,7 @@ mod tests {
             question: Arc::new(question),
             member: 0,
             transcript,
+            opening: None,
             turns: Vec::new(),
             ending: Ending::OutOfTurns,
             scores: Scores::default(),

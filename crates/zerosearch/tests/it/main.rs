@@ -9,6 +9,7 @@ mod configs;
 mod house;
 mod index;
 mod learns;
+mod methods;
 mod program;
 mod quickstart;
 mod report;

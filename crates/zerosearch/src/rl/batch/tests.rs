@@ -35,6 +35,7 @@ fn group(id: &str, rewards: &[f32]) -> Group {
         question: Arc::clone(&question),
         member,
         transcript: transcript(),
+        opening: None,
         turns: Vec::new(),
         ending: Ending::Answered("x".into()),
         scores: Scores::default(),
