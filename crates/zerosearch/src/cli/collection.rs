@@ -26,7 +26,7 @@ pub(super) struct CollectionFlags {
     questions: Vec<String>,
     #[command(flatten)]
     pub(super) engine: EngineFlags,
-    /// Ask only so many of the questions, drawn by the seed (sets eval.count)
+    /// Ask only so many questions of each data set, drawn by the seed (sets eval.count)
     #[arg(long, value_name = "N")]
     count: Option<u32>,
     /// Conversations about each question (sets eval.samples)

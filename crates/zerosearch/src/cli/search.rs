@@ -40,7 +40,7 @@ pub(super) struct Search {
     /// Documents for each query (sets rollout.k)
     #[arg(long, value_name = "N")]
     k: Option<u32>,
-    /// Ask only so many of the questions, drawn by the seed (sets eval.count)
+    /// Ask only so many questions of each data set, drawn by the seed (sets eval.count)
     #[arg(long, value_name = "N")]
     count: Option<u32>,
     /// Searches at once; times are those of one search alone only with 1

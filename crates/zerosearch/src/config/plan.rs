@@ -410,7 +410,7 @@ pub struct Eval {
     pub questions: Vec<String>,
     /// Who answers search calls.
     pub engine: EngineName,
-    /// Ask this many, drawn by the run's seed; 0 for all.
+    /// Ask this many of each data set, drawn by the run's seed; 0 for all.
     pub count: usize,
     /// Chance of noise.
     pub noise: f64,

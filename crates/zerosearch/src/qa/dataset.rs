@@ -1,6 +1,6 @@
 //! A data set: questions from any number of files, and the order in which they are asked.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use rand::seq::SliceRandom;
@@ -83,11 +83,18 @@ impl DataSet {
         self
     }
 
-    /// At most `count` questions, drawn without replacement by `seed` and left in their order.
+    /// At most `count` questions of each data set, drawn without replacement by `seed` and left in their order.
     #[must_use]
     pub fn sample(mut self, count: usize, seed: Seed) -> Self {
-        let mut drawn = order(self.len(), seed.purpose("sample"), 0);
-        drawn.truncate(count);
+        let mut by_source: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (at, question) in self.questions.iter().enumerate() {
+            by_source.entry(&question.source).or_default().push(at);
+        }
+        let draw = |places: Vec<usize>| {
+            let order = order(places.len(), seed.purpose("sample"), 0);
+            order.into_iter().take(count).map(move |nth| places[nth])
+        };
+        let mut drawn: Vec<usize> = by_source.into_values().flat_map(draw).collect();
         drawn.sort_unstable();
         self.questions = drawn.into_iter().map(|at| Arc::clone(&self.questions[at])).collect();
         self

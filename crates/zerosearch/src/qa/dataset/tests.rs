@@ -345,6 +345,20 @@ fn a_sample_is_drawn_by_its_seed_and_keeps_the_order() {
 }
 
 #[test]
+fn as_many_are_drawn_from_each_set_whatever_else_there_is() {
+    let of = |source: &str, count| -> Vec<Question> {
+        (0..count).map(|number| question(&format!("{source}{number}"), source, "q")).collect()
+    };
+    let drawn = |questions| {
+        let sample = DataSet::new(questions).sample(10, Seed::run(1));
+        ids(sample.questions()).join(" ")
+    };
+    let (nq, other) = (of("nq", 50), of("other", 4));
+    assert_eq!(drawn(other.clone()), "other0 other1 other2 other3");
+    assert_eq!(drawn([other.clone(), nq.clone()].concat()), [drawn(other), drawn(nq)].join(" "));
+}
+
+#[test]
 fn a_slice_skips_and_limits() {
     assert_eq!(ids(numbered(5).slice(1, Some(2)).questions()), ["1", "2"]);
     assert_eq!(ids(numbered(5).slice(4, None).questions()), ["4"]);
