@@ -19,8 +19,8 @@ use crate::eval::{Interval, bootstrap};
 use crate::learners::Pool;
 use crate::problem::problem;
 use crate::progress::Progress;
-use crate::qa::Question;
-use crate::run::{VERSION, replace};
+use crate::qa::{DataSet, Question};
+use crate::run::{VERSION, lines, replace};
 use crate::train::questions_of;
 
 /// The first so many documents in which golden answers are counted.
@@ -47,6 +47,10 @@ pub struct Finding {
     /// How long it took.
     pub seconds: f64,
 }
+
+/// What an earlier search found for the same questions.
+#[derive(Debug)]
+pub struct Earlier(Vec<Finding>);
 
 /// What all findings show.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,19 +92,14 @@ impl Retrieval {
         self.engine.search(&query).await.with_context(|| format!("the search for `{text}` failed"))
     }
 
-    /// The questions that `plan` evaluates with, each asked once, `concurrency` at a time.
+    /// Asks `questions`, each once, `concurrency` at a time.
     ///
     /// # Errors
     /// At the first search that fails.
-    pub async fn ask(&self, plan: &Plan, concurrency: usize) -> Result<Vec<Finding>> {
-        let mut questions = questions_of(&plan.eval.questions, plan.questions.skip_unusable)?;
-        if plan.eval.count > 0 {
-            questions = questions.sample(plan.eval.count, self.seed.purpose("eval questions"));
-        }
+    pub async fn ask(&self, questions: &[Arc<Question>], concurrency: usize) -> Result<Vec<Finding>> {
         let total = questions.len() as u64;
         let progress = Progress::new(total, 0);
-        let asked: Vec<_> =
-            questions.questions().iter().map(|question| self.finding(question).boxed()).collect();
+        let asked: Vec<_> = questions.iter().map(|question| self.finding(question).boxed()).collect();
         let counted = stream::iter(asked).buffered(concurrency).enumerate().map(|(at, finding)| {
             progress.counted("questions", at as u64 + 1, total);
             finding
@@ -117,11 +116,8 @@ impl Retrieval {
         Ok(Finding { version: VERSION, question: question.clone(), documents, gold_at, seconds })
     }
 
-    /// What `findings` show; their recall where there are `earlier` ones to compare with.
-    ///
-    /// # Errors
-    /// When the earlier ones are of other questions.
-    pub fn summarize(&self, findings: &[Finding], earlier: Option<&[Finding]>) -> Result<Findings> {
+    /// What `findings` show; their recall where there are `earlier` ones of the same questions to compare with.
+    pub fn summarize(&self, findings: &[Finding], earlier: Option<&Earlier>) -> Findings {
         let judged: Vec<&Finding> = findings.iter().filter(|it| !golds(&it.question).is_empty()).collect();
         let mut depths: Vec<usize> = DEPTHS.into_iter().filter(|depth| *depth < self.k).collect();
         depths.push(self.k);
@@ -132,33 +128,55 @@ impl Retrieval {
         let mut times: Vec<f64> = findings.iter().map(|it| it.seconds * 1e3).collect();
         times.sort_by(f64::total_cmp);
         let at = |share: f64| times.get((times.len().saturating_sub(1) as f64 * share) as usize);
-        Ok(Findings {
+        Findings {
             questions: findings.len(),
             judged: judged.len(),
             hits: depths.into_iter().map(|depth| (depth, share(depth))).collect(),
             milliseconds: [0.5, 0.99, 1.0].map(|share| at(share).copied().unwrap_or_default()),
-            recall: earlier.map(|earlier| self.recall(findings, earlier)).transpose()?,
-        })
+            recall: earlier.map(|earlier| self.recall(findings, earlier)),
+        }
     }
 
     /// Questions for which the earlier search found nothing say nothing.
-    fn recall(&self, findings: &[Finding], earlier: &[Finding]) -> Result<Interval> {
-        let texts =
-            |findings: &[Finding]| findings.iter().map(|it| it.question.text.clone()).collect::<Vec<_>>();
-        if texts(findings) != texts(earlier) {
-            let what = format!(
-                "{} questions were asked, and the earlier search had {} others",
-                findings.len(),
-                earlier.len()
-            );
-            return Err(problem(what)
-                .hint("ask both the same: `--questions`, `--count` and the seed")
-                .into());
-        }
-        let shares = findings.iter().zip(earlier).filter(|(_, earlier)| !earlier.documents.is_empty());
+    fn recall(&self, findings: &[Finding], earlier: &Earlier) -> Interval {
+        let shares = findings.iter().zip(&earlier.0).filter(|(_, earlier)| !earlier.documents.is_empty());
         let shares: Vec<f64> = shares.map(|(found, earlier)| found_again(found, earlier)).collect();
-        Ok(bootstrap(&shares, self.seed.purpose("recall")))
+        bootstrap(&shares, self.seed.purpose("recall"))
     }
+}
+
+impl Earlier {
+    /// The search in the file at `path`, which [`write`] wrote.
+    ///
+    /// # Errors
+    /// When there is none, or it asked other questions than `questions`: before anybody searches for nothing.
+    pub fn read(path: &Path, questions: &[Arc<Question>]) -> Result<Self> {
+        let opened = std::fs::metadata(path);
+        opened.with_context(|| format!("the earlier search {} cannot be read", path.display()))?;
+        Self::of(lines(path)?, questions)
+            .with_context(|| format!("{} is no search to compare with", path.display()))
+    }
+
+    fn of(findings: Vec<Finding>, questions: &[Arc<Question>]) -> Result<Self> {
+        let same = |(finding, question): (&Finding, &Arc<Question>)| finding.question.text == question.text;
+        if findings.len() == questions.len() && findings.iter().zip(questions).all(same) {
+            return Ok(Self(findings));
+        }
+        let what = format!("it asked {} questions, and these are {} others", findings.len(), questions.len());
+        Err(problem(what).hint("ask both the same: `--questions`, `--count` and the seed").into())
+    }
+}
+
+/// The questions that `plan` evaluates with.
+///
+/// # Errors
+/// Files that cannot be read, or hold something else.
+pub fn questions(plan: &Plan) -> Result<DataSet> {
+    let questions = questions_of(&plan.eval.questions, plan.questions.skip_unusable)?;
+    Ok(match plan.eval.count {
+        0 => questions,
+        count => questions.sample(count, Seed::run(plan.run.seed).purpose("eval questions")),
+    })
 }
 
 /// The share of the documents of `earlier` that are in `found`.
@@ -235,7 +253,7 @@ mod tests {
             finding(None, "Emma", 0.003),
             finding(Some(1), "yes", 0.004),
         ];
-        let shown = retrieval.summarize(&findings, None).unwrap();
+        let shown = retrieval.summarize(&findings, None);
         assert_eq!((shown.questions, shown.judged), (4, 3));
         let means: Vec<(usize, f64)> = shown.hits.iter().map(|(depth, it)| (*depth, it.mean)).collect();
         assert_eq!(means, [(1, 1.0 / 3.0), (3, 2.0 / 3.0), (4, 2.0 / 3.0)]);
@@ -254,11 +272,12 @@ mod tests {
             };
             Finding { documents: ids.iter().map(document).collect(), ..finding(None, "Emma", 0.001) }
         };
-        let earlier = [with(&["a", "b"]), with(&["c", "d"]), with(&[])];
+        let earlier = || vec![with(&["a", "b"]), with(&["c", "d"]), with(&[])];
         let findings = [with(&["b", "x"]), with(&["d", "c"]), with(&["y"])];
-        let recall = retrieval.summarize(&findings, Some(&earlier)).unwrap().recall.unwrap();
-        assert_eq!(recall.mean, 0.75);
-        let told = retrieval.summarize(&findings, Some(&earlier[..2])).unwrap_err().to_string();
-        assert!(told.contains("3 questions were asked"), "{told}");
+        let questions: Vec<Arc<Question>> = findings.iter().map(|it| Arc::new(it.question.clone())).collect();
+        let same = Earlier::of(earlier(), &questions).unwrap();
+        assert_eq!(retrieval.summarize(&findings, Some(&same)).recall.unwrap().mean, 0.75);
+        let told = Earlier::of(earlier(), &questions[..2]).unwrap_err().to_string();
+        assert!(told.contains("it asked 3 questions, and these are 2 others"), "{told}");
     }
 }

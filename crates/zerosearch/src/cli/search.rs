@@ -6,8 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use zerosearch::config::{Plan, Purpose, Setting};
 use zerosearch::problem::printable;
-use zerosearch::retrieval::{Retrieval, write};
-use zerosearch::run::lines;
+use zerosearch::retrieval::{Earlier, Retrieval, questions, write};
 use zerosearch::stop::{Reason, Stop};
 
 use super::flags::{EngineFlags, config, texts};
@@ -72,9 +71,8 @@ impl Search {
     }
 
     async fn search(&self, plan: &Plan) -> Result<()> {
-        let retrieval = Retrieval::open(plan).await?;
         if let Some(query) = &self.query {
-            let found = retrieval.find(query).await?;
+            let found = Retrieval::open(plan).await?.find(query).await?;
             for (place, document) in (1..).zip(&found) {
                 let score =
                     document.provenance.score.map_or(String::new(), |score| format!("  ({score:.3})"));
@@ -86,12 +84,15 @@ impl Search {
             }
             return Ok(());
         }
-        let earlier = self.against.as_deref().map(lines).transpose()?;
-        let findings = retrieval.ask(plan, self.concurrency.into()).await?;
+        let questions = questions(plan)?;
+        let questions = questions.questions();
+        let earlier = self.against.as_deref().map(|path| Earlier::read(path, questions)).transpose()?;
+        let retrieval = Retrieval::open(plan).await?;
+        let findings = retrieval.ask(questions, self.concurrency.into()).await?;
         if let Some(path) = &self.out {
             write(&findings, path)?;
         }
-        say(retrieval.summarize(&findings, earlier.as_deref())?.table().trim_end());
+        say(retrieval.summarize(&findings, earlier.as_ref()).table().trim_end());
         Ok(())
     }
 
