@@ -17,7 +17,7 @@ use super::engine::ENGINE;
 use super::schema::{Fields, tokenizers};
 use crate::corpus::{CorpusError, Extent, Reading};
 use crate::index::{
-    Built, IndexError, Manifest, Pace, Stage, Watch, catch_up, look, recognise, refuse_strangers,
+    Built, IndexError, Manifest, Pace, Stage, Watch, catch_up, claim, look, recognise, refuse_strangers,
 };
 
 /// How long a merge goes on between two looks.
@@ -97,11 +97,17 @@ impl Draft {
         let (schema, fields) = Fields::schema();
         let threads = build.threads.max(1);
         let memory = (build.memory / threads).clamp(LEAST_MEMORY, MOST_MEMORY);
-        let opened = MmapDirectory::open(&files).map_err(TantivyError::from).and_then(|directory| {
+        let index = MmapDirectory::open(&files).map_err(TantivyError::from).and_then(|directory| {
             let builder = Index::builder().schema(schema).tokenizers(tokenizers(build.words.analyzer()));
-            builder.open_or_create(directory)?.writer_with_num_threads(threads, memory * threads)
+            builder.open_or_create(directory)
         });
-        let writer: IndexWriter = opened.map_err(|why| failed(folder, &why))?;
+        let index = index.map_err(|why| failed(folder, &why))?;
+        let writer: IndexWriter =
+            claim(folder, || match index.writer_with_num_threads(threads, memory * threads) {
+                Ok(writer) => Ok(Some(writer)),
+                Err(TantivyError::LockFailure(LockError::LockBusy, _)) => Ok(None),
+                Err(why) => Err(failed(folder, &why)),
+            })?;
         // All parts become one at the end; merging some of them earlier would write most passages twice.
         writer.set_merge_policy(Box::new(NoMergePolicy));
         Ok(Self { folder: folder.clone(), writer, fields, settings, committed: 0 })
@@ -202,10 +208,5 @@ impl Draft {
 }
 
 fn failed(folder: &Path, why: &TantivyError) -> IndexError {
-    match why {
-        TantivyError::LockFailure(LockError::LockBusy, _) => {
-            IndexError::folder(folder, "is being made by another process; wait for it to end")
-        }
-        why => IndexError::folder(folder, format!("cannot be made: {why}")),
-    }
+    IndexError::folder(folder, format!("cannot be made: {why}"))
 }

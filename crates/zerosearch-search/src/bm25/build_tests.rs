@@ -216,7 +216,9 @@ fn only_a_folder_of_its_own_is_filled_and_by_one_process() {
     let mut told = String::new();
     desk.build(1, 10)
         .run(&mut |_| {
-            told = desk.told(&desk.build(1, 10));
+            if told.is_empty() {
+                told = desk.told(&desk.build(1, 10));
+            }
             true
         })
         .unwrap();

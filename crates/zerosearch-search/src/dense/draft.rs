@@ -1,7 +1,7 @@
 //! A draft: an index that is being made. What its record says is on disk for certain; whatever follows that in the files
 //! was not finished and is cut off.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::stored::{ENDS, FILES, PASSAGES, VECTORS, line};
 use crate::corpus::Extent;
-use crate::index::{IndexError, refuse_strangers};
+use crate::index::{IndexError, Manifest, claim, refuse_strangers};
 use crate::{EncoderRecord, Passage};
 
 const NAME: &str = "draft.json";
 const ASIDE: &str = ".draft.json";
+/// A file that a process locks while it fills the folder.
+const LOCK: &str = ".lock";
 
 /// How far a draft is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,18 +34,27 @@ pub(super) struct Draft {
     passages: File,
     ends: File,
     vectors: File,
+    /// Held for as long as the draft is open.
+    _lock: File,
 }
 
 impl Draft {
     /// The draft in `folder`, cut back to what its record says, or a new one.
     ///
     /// # Errors
-    /// When the one that is there was begun with another encoder or another manner of it, or the folder holds something
-    /// else.
+    /// When the one that is there was begun with another encoder or another manner of it, the folder holds something
+    /// else, or another process is filling it.
     pub(super) fn open(folder: &Path, encoder: &EncoderRecord) -> Result<Self, IndexError> {
         let files = folder.join(FILES);
-        refuse_strangers(folder, |name| [FILES, NAME, ASIDE].iter().any(|own| name == *own))?;
+        refuse_strangers(folder, |name| [FILES, NAME, ASIDE, LOCK].iter().any(|own| name == *own))?;
         std::fs::create_dir_all(&files).map_err(IndexError::written(&files))?;
+        let lock = locked(folder)?;
+        if Manifest::find(folder)?.is_some() {
+            return Err(IndexError::folder(
+                folder,
+                "was finished by another process just now; it can be used",
+            ));
+        }
         let record = match std::fs::read(folder.join(NAME)) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|why| {
                 IndexError::folder(folder, format!("is damaged: its {NAME}: {why}; delete the folder"))
@@ -66,6 +77,7 @@ impl Draft {
             vectors: cut(VECTORS, record.corpus.passages * row)?,
             folder: folder.to_owned(),
             record,
+            _lock: lock,
         })
     }
 
@@ -112,6 +124,19 @@ impl Draft {
         let path = self.folder.join(NAME);
         std::fs::remove_file(&path).map_err(IndexError::written(&path))
     }
+}
+
+/// The lock of `folder`, which goes with the process that has it.
+fn locked(folder: &Path) -> Result<File, IndexError> {
+    let path = folder.join(LOCK);
+    let mut options = OpenOptions::new();
+    let file = options.create(true).append(true).open(&path).map_err(IndexError::written(&path))?;
+    claim(folder, || match file.try_lock() {
+        Ok(()) => Ok(Some(())),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(why)) => Err(IndexError::written(&path)(why)),
+    })?;
+    Ok(file)
 }
 
 /// Opens a file to append to, without what follows its first `length` bytes.

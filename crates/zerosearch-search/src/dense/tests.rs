@@ -92,6 +92,20 @@ async fn both_are_search_engines() {
     contract::check_any(&HybridEngine::new(words, place.engine(EXACT)).unwrap()).await;
 }
 
+#[test]
+fn a_folder_is_filled_by_one_process() {
+    let place = Place::with(&passages(10));
+    let mut told = String::new();
+    let built = place.build().run(&mut |_| {
+        if told.is_empty() {
+            told = place.build().run(&mut |_| true).unwrap_err().to_string();
+        }
+        true
+    });
+    assert!(told.contains("is being made by another process"), "{told}");
+    assert!(matches!(built, Ok(Built::Made(_))), "{built:?}");
+}
+
 /// A passage's own words, title included, are nearest to it: the product of a vector of length 1 with itself.
 #[tokio::test]
 async fn what_is_asked_for_in_its_own_words_comes_first() {

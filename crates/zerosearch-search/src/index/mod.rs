@@ -4,16 +4,19 @@
 //! |---|---|
 //! | `manifest` | what was a finished index made of, and which files belong to it? |
 //! | `beginning` | does what is in the folder belong to this corpus? |
+//! | `claim` | does another process fill the folder? |
 //! | `pace` | how far is the making of one, and should it go on? |
 //! | `error` | why can an index not be made or opened? |
 
 mod beginning;
+mod claim;
 mod error;
 mod manifest;
 mod pace;
 
 pub use beginning::Built;
 pub(crate) use beginning::{catch_up, look, recognise, refuse_strangers};
+pub(crate) use claim::claim;
 pub use error::IndexError;
 pub use manifest::Manifest;
 pub use pace::{Pace, Stage, Watch};
