@@ -86,12 +86,16 @@ struct TermsFlags {
     /// Requests that are answered at once; more get 503 and Retry-After
     #[arg(long, value_name = "N", default_value = "1024")]
     max_in_flight: NonZeroUsize,
-    /// Requests in a second, of all clients together; more get 429 and Retry-After [default: no limit]
+    /// Requests in a second of one client, which is an address with the token that it shows; more get 429 and Retry-After
+    /// [default: no limit]
     #[arg(long, value_name = "N")]
     max_per_second: Option<NonZeroU32>,
     /// The longest body of a request in MiB; longer ones get 413
     #[arg(long, value_name = "MIB", default_value = "8")]
     max_body_mib: NonZeroUsize,
+    /// Seconds in which the head of a request must have come; then its connection is closed, as is one that is silent
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = seconds)]
+    head_limit_s: f64,
     /// Seconds that an answer may take; then the client gets 504
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = seconds)]
     time_limit_s: f64,
@@ -214,6 +218,7 @@ impl TermsFlags {
             max_body_bytes: self.max_body_mib.get().saturating_mul(1 << 20),
             max_in_flight: self.max_in_flight.get(),
             max_per_second: self.max_per_second,
+            head_limit: Duration::from_secs_f64(self.head_limit_s),
             time_limit: Duration::from_secs_f64(self.time_limit_s),
             grace: Duration::from_secs_f64(self.grace_s),
         };

@@ -1,20 +1,19 @@
 //! The door: it looks at every request before the service sees it, and counts it.
 
-use std::num::NonZeroU32;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use governor::clock::Clock;
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::quota::{Client, Quota};
 use super::refusal::Refusal;
 use super::terms::{Terms, Token};
 use super::traffic::Traffic;
@@ -24,8 +23,7 @@ pub(super) struct Door {
     token: Option<Token>,
     places: Arc<Semaphore>,
     max_in_flight: usize,
-    rate: Option<DefaultDirectRateLimiter>,
-    max_per_second: u32,
+    quota: Option<Quota>,
     time_limit: Duration,
     traffic: Arc<Traffic>,
 }
@@ -40,8 +38,7 @@ impl Door {
             token: terms.token.clone(),
             places: Arc::new(Semaphore::new(terms.max_in_flight)),
             max_in_flight: terms.max_in_flight,
-            rate: terms.max_per_second.map(|most| RateLimiter::direct(Quota::per_second(most))),
-            max_per_second: terms.max_per_second.map_or(0, NonZeroU32::get),
+            quota: terms.max_per_second.map(Quota::new),
             time_limit: terms.time_limit,
             traffic,
         };
@@ -59,11 +56,11 @@ impl Door {
                 "this server asks for a token; send `Authorization: Bearer TOKEN` with the right one";
             return Err(Refusal::new(StatusCode::UNAUTHORIZED, message).coded("wrong_token"));
         }
-        if let Some(Err(early)) = self.rate.as_ref().map(RateLimiter::check) {
-            let now = self.rate.as_ref().map(|rate| rate.clock().now());
-            let wait = now.map_or(Duration::ZERO, |now| early.wait_time_from(now));
-            let message =
-                format!("this server takes {} requests a second; come back later", self.max_per_second);
+        if let Some(quota) = &self.quota
+            && let Err(wait) = quota.count(&client(request))
+        {
+            let most = quota.per_second();
+            let message = format!("this server takes {most} requests a second of a client; come back later");
             let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, message).coded("too_often");
             return Err(refusal.retry_after(wait.as_secs() + 1));
         }
@@ -99,6 +96,11 @@ pub(super) fn too_late(limit: Duration) -> Refusal {
 fn shown(request: &Request) -> Option<&[u8]> {
     let (scheme, secret) = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim().as_bytes())
+}
+
+fn client(request: &Request) -> Client {
+    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0);
+    Client::new(address, shown(request))
 }
 
 async fn pass(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `terms` | where does a server listen, who may ask, and how much at once? |
 //! | `door` | who of those who come is let in? |
+//! | `quota` | how often may one client come? |
 //! | `open` | how does a server start and stop? |
 //! | `asked`, `refusal` | how is a request read, and how is one refused? |
 //! | `traffic` | what came and went, in numbers? |
@@ -14,6 +15,7 @@ mod asked;
 mod door;
 mod model;
 mod open;
+mod quota;
 mod refusal;
 mod search;
 mod terms;

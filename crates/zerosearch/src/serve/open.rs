@@ -1,12 +1,18 @@
 //! Opening: a server starts to listen, answers until it is asked to stop, and finishes what it began.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
-use axum::Router;
-use axum::serve::ListenerExt;
-use tokio::net::TcpListener;
+use anyhow::Result;
+use axum::extract::ConnectInfo;
+use axum::serve::Listener;
+use axum::{Extension, Router};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::door::Door;
 use super::terms::Terms;
@@ -33,28 +39,38 @@ pub async fn open(sign: Sign, terms: &Terms, stop: &Stop, ready: impl FnOnce(Soc
             .hint("choose another `--port`; 0 takes one that is free")
     })?;
     ready(listener.local_addr()?);
-    let listener = listener.tap_io(|stream| {
+    let router = Door::before(sign.router, terms, Arc::clone(&sign.traffic));
+    let connections = GracefulShutdown::new();
+    let asked = accept(listener, |stream, peer| {
+        let own = router.clone().layer(Extension(ConnectInfo(peer)));
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(terms.head_limit);
+        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(own));
+        let connection = connections.watch(connection);
+        tokio::spawn(async move {
+            if let Err(why) = connection.await {
+                tracing::debug!("the connection of {peer} ended: {why}");
+            }
+        });
+    });
+    // Whoever waits to be let in is refused from here on: the listener is gone.
+    let Err(_reason) = stop.or(asked).await;
+    if tokio::time::timeout(terms.grace, connections.shutdown()).await.is_err() {
+        let (left, waited) = (sign.traffic.in_flight(), terms.grace.as_secs_f64());
+        if left > 0 {
+            tracing::warn!("{left} requests had no answer {waited} s after the stop and are dropped");
+        }
+    }
+    Ok(())
+}
+
+/// Hands every connection that comes to `take`, for ever.
+async fn accept(mut listener: TcpListener, take: impl Fn(TcpStream, SocketAddr)) -> Infallible {
+    loop {
+        let (stream, peer) = Listener::accept(&mut listener).await;
         if let Err(why) = stream.set_nodelay(true) {
             tracing::warn!("answers may be held back: {why}");
         }
-    });
-    let router = Door::before(sign.router, terms, Arc::clone(&sign.traffic));
-    let asked = stop.clone();
-    let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
-        asked.wished().await;
-    });
-    let late = async {
-        stop.wished().await;
-        tokio::time::sleep(terms.grace).await;
-    };
-    tokio::select! {
-        served = serving.into_future() => served.context("the server cannot go on"),
-        () = late => {
-            let left = sign.traffic.in_flight();
-            if left > 0 {
-                tracing::warn!("{left} requests had no answer {} s after the stop and are dropped", terms.grace.as_secs_f64());
-            }
-            Ok(())
-        }
+        take(stream, peer);
     }
 }

@@ -22,8 +22,10 @@ pub struct Terms {
     pub max_body_bytes: usize,
     /// Requests that are answered at once; a further one is told to come back.
     pub max_in_flight: usize,
-    /// Requests of all clients in one second; a further one is told to come back.
+    /// Requests of one client in a second; a further one is told to come back.
     pub max_per_second: Option<NonZeroU32>,
+    /// How long the head of a request may take to come; then its connection is closed, as is one that is silent.
+    pub head_limit: Duration,
     /// How long an answer may take.
     pub time_limit: Duration,
     /// How long answers that are under way may take once the server is asked to stop.
@@ -100,6 +102,7 @@ mod tests {
             max_body_bytes: 1,
             max_in_flight: 1,
             max_per_second: None,
+            head_limit: Duration::ZERO,
             time_limit: Duration::ZERO,
             grace: Duration::ZERO,
         }

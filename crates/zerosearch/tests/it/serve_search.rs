@@ -196,6 +196,31 @@ fn what_is_too_much_is_refused_and_told_when_to_come_back() {
     server.json(server.get("/health"));
 }
 
+#[test]
+fn a_client_that_asks_too_often_takes_nothing_from_others() {
+    let server = scripted("--noise 1 --max-per-second 1");
+    let ask = |token: &str| server.get("/search?query=a").bearer_auth(token);
+    server.json(ask("one"));
+    while server.text(ask("one")).0 != 429 {}
+    server.json(ask("another"));
+}
+
+/// Neither a connection without a word nor one with half a head is held for ever.
+#[test]
+fn a_client_that_does_not_finish_its_head_is_hung_up_on() {
+    let server = scripted("--noise 1 --head-limit-s 0.2");
+    let address = server.url().strip_prefix("http://").unwrap().to_owned();
+    for begun in ["", "GET /search?query=a HTTP/1.1\r\nHost: x\r\nX-Slow: "] {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.write_all(begun.as_bytes()).unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap_or_else(|why| panic!("after {begun:?}: {why}"));
+        assert_eq!(reply, "");
+    }
+    server.json(server.get("/search?query=a"));
+}
+
 /// The simulator's server keeps every call waiting for a minute.
 fn slow(more: &str) -> (Simulator, Served) {
     let simulator = Simulator::with(Manner::WellUntil(1, crate::server::Bad::Silent));
