@@ -1,5 +1,6 @@
 //! BERT (Devlin et al. 2018): a transformer in which every token of a text sees every other.
 //!
+//! XLM-RoBERTa (Conneau et al. 2020) computes the same; its texts begin at the place after that of padding.
 //! Texts are computed end to end, without padding: products with weights run over all their tokens at once, attention
 //! over each text by itself.
 //!
@@ -27,12 +28,24 @@ pub(super) struct BertConfig {
     num_attention_heads: usize,
     num_hidden_layers: usize,
     vocab_size: usize,
-    pub(super) max_position_embeddings: usize,
+    max_position_embeddings: usize,
     layer_norm_eps: f32,
+    model_type: ModelType,
+    #[serde(default)]
+    pad_token_id: Option<usize>,
     #[serde(default)]
     hidden_act: Option<String>,
     #[serde(default)]
     position_embedding_type: Option<String>,
+}
+
+/// What is computed as a BERT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+enum ModelType {
+    #[serde(rename = "bert")]
+    Bert,
+    #[serde(rename = "xlm-roberta")]
+    XlmRoberta,
 }
 
 /// The weights of a BERT.
@@ -67,6 +80,22 @@ struct Norm {
 }
 
 impl BertConfig {
+    /// The names of the models that are known.
+    pub(super) const MODEL_TYPES: [&str; 2] = ["bert", "xlm-roberta"];
+
+    /// Tokens that a text may have.
+    pub(super) fn most_tokens(&self) -> usize {
+        self.max_position_embeddings.saturating_sub(self.first_place())
+    }
+
+    /// The place of a text's first token.
+    fn first_place(&self) -> usize {
+        match self.model_type {
+            ModelType::Bert => 0,
+            ModelType::XlmRoberta => self.pad_token_id.unwrap_or(1).saturating_add(1),
+        }
+    }
+
     /// What of it cannot be computed, in words.
     pub(super) fn problem(&self) -> Option<String> {
         let is = |setting: &Option<String>, known: &str| setting.as_deref().is_none_or(|is| is == known);
@@ -86,14 +115,15 @@ impl BertConfig {
         if sizes.contains(&0) || !self.hidden_size.is_multiple_of(self.num_attention_heads) {
             return Some("its sizes are 0, or its width is no multiple of its heads".into());
         }
-        (self.max_position_embeddings < 3).then(|| "it has fewer than 3 positions".into())
+        (self.most_tokens() < 3).then(|| "it has fewer than 3 positions".into())
     }
 }
 
 impl Bert {
-    /// Reads the weights. Names may begin with `bert.`, as those of models with a head do.
+    /// Reads the weights. Names may begin with `bert.` or `roberta.`, as those of models with a head do.
     pub(super) fn read(config: &BertConfig, tensors: &Tensors<'_>) -> Result<Self, EncoderError> {
-        let front = if tensors.has("bert.embeddings.word_embeddings.weight") { "bert." } else { "" };
+        let is_under = |front: &&str| tensors.has(&format!("{front}embeddings.word_embeddings.weight"));
+        let front = ["bert.", "roberta."].into_iter().find(is_under).unwrap_or_default();
         let reader = Reader { tensors, front, epsilon: config.layer_norm_eps };
         let width = config.hidden_size;
         let embedding = |name: &str, rows| {
@@ -103,11 +133,12 @@ impl Bert {
         let Some(first_type) = types.rows().into_iter().next() else {
             return Err(tensors.refuse("there is no token type".into()));
         };
+        let places = embedding("position", Some(config.max_position_embeddings))?;
         let layer = |at: usize| reader.layer(&format!("encoder.layer.{at}"), config);
         Ok(Self {
             heads: config.num_attention_heads,
             words: embedding("word", Some(config.vocab_size))?,
-            places: embedding("position", Some(config.max_position_embeddings))? + first_type,
+            places: places.slice_move(s![config.first_place().., ..]) + first_type,
             norm: reader.norm("embeddings.LayerNorm", width)?,
             layers: (0..config.num_hidden_layers).map(layer).collect::<Result<_, _>>()?,
         })

@@ -61,7 +61,7 @@ pub enum Side {
 }
 
 impl Encoder {
-    /// Opens the folder of a BERT (`config.json`, `tokenizer.json`, `model.safetensors`, as sentence-transformers,
+    /// Opens the folder of a BERT or an XLM-RoBERTa (`config.json`, `tokenizer.json`, `model.safetensors`, as sentence-transformers,
     /// E5 and BGE publish them) or of a static embedding (`tokenizer.json` and a `model.safetensors` with one table).
     ///
     /// # Errors
@@ -79,7 +79,7 @@ impl Encoder {
             (Network::Table(table), choice.of_table(folder, normalizes)?, dimensions)
         } else {
             let config = bert_config(&config_path, config)?;
-            let manner = choice.of_bert(folder, &name, config.max_position_embeddings)?;
+            let manner = choice.of_bert(folder, &name, config.most_tokens())?;
             (Network::Bert(Bert::read(&config, &tensors)?), manner, config.hidden_size)
         };
         let (tokenizer, tokenizer_hash) = tokenizer(folder, &network, &manner)?;
@@ -229,9 +229,10 @@ fn name_of(folder: &Path) -> String {
 fn bert_config(path: &Path, config: Value) -> Result<BertConfig, EncoderError> {
     let refused = |problem: String| EncoderError::file(path, problem);
     match config.get("model_type").and_then(Value::as_str) {
-        Some("bert") => {}
+        Some(known) if BertConfig::MODEL_TYPES.contains(&known) => {}
         Some(other) => {
-            let known = "known are `bert` (BERT, MiniLM, E5, BGE) and static embeddings (model2vec)";
+            let known =
+                "known are `bert` (BERT, MiniLM, E5, BGE), `xlm-roberta` and static embeddings (model2vec)";
             return Err(refused(format!("it is a `{other}`; {known}")));
         }
         None => return Err(refused("it is missing, or names no `model_type`".into())),

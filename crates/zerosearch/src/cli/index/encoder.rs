@@ -11,7 +11,7 @@ use zerosearch_search::{DenseBuild, Encoder, Family, MannerChoice, Pooling};
 #[derive(Args, Debug)]
 #[command(next_help_heading = "With --engine dense")]
 pub(super) struct EncoderFlags {
-    /// Folder of the encoder: a BERT (config.json, tokenizer.json, model.safetensors) or a static embedding
+    /// Folder of the encoder: a BERT or XLM-RoBERTa (config.json, tokenizer.json, model.safetensors) or a static embedding
     #[arg(long, value_name = "MODEL")]
     encoder: Option<PathBuf>,
     /// Use it as a model of this family, whatever its folder is called
