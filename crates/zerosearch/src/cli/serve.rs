@@ -52,8 +52,8 @@ Examples:
     Search(Box<Search>),
     /// A policy over the OpenAI API
     ///
-    /// POST /v1/completions (a text, token ids, or a list of either; echo) and /v1/chat/completions; GET /v1/models, /health and
-    /// /metrics (Prometheus). Both with stream, n, seed, stop, stop_token_ids, temperature, top_p, top_k, max_tokens, and with
+    /// POST /v1/completions (a text, token ids, or a list of either; echo) and /v1/chat/completions; GET /v1/models, /health,
+    /// /metrics (Prometheus) and /openapi.json. Both with stream, n, seed, stop, stop_token_ids, temperature, top_p, top_k, max_tokens, and with
     /// return_token_ids, return_tokens_as_token_ids, include_stop_str_in_output, skip_special_tokens and ignore_eos as vLLM has them.
     ///
     /// The same request with the same seed gets the same reply. Log-probabilities (logprobs: 1, or true in a chat) are those of the
@@ -206,7 +206,7 @@ impl Model {
         let name = self.name.unwrap_or_else(|| plan.model.path.clone());
         let Voice { policy, text, .. } = voice;
         let service = PolicyService { policy, text, name: name.clone(), time_limit: terms.time_limit };
-        announced(model(service), &terms, &name, stop).await
+        announced(model(service)?, &terms, &name, stop).await
     }
 }
 

@@ -25,6 +25,17 @@ impl<'a> Described<'a> {
         paths.iter().flat_map(of).collect()
     }
 
+    /// The fields of the schema `name`, its parts included.
+    fn properties(&self, name: &str) -> Vec<String> {
+        let schema = &self.document["components"]["schemas"][name];
+        let parts = schema["allOf"].as_array().cloned().unwrap_or_else(|| vec![schema.clone()]);
+        let names = |part: &Value| match part["$ref"].as_str() {
+            Some(other) => self.properties(other.rsplit('/').next().unwrap()),
+            None => part["properties"].as_object().unwrap().keys().cloned().collect(),
+        };
+        parts.iter().flat_map(names).collect()
+    }
+
     /// Fails unless `value` is what the schema at `pointer` says.
     #[track_caller]
     fn holds(&self, pointer: &str, value: &Value) {
@@ -104,4 +115,76 @@ fn a_search_server_is_as_it_describes_itself() {
     );
     let batch = json!({"queries": ["a", "b"], "topk": 2, "labels": ["useful", ["noisy", "useful"]], "golden_answers": golds, "question": "?"});
     described.post("/retrieve", &batch, 200);
+}
+
+/// Every parameter, replies whole and in a stream.
+#[test]
+fn a_policy_server_is_as_it_describes_itself() {
+    let server = Served::start(&Desk::new(), "model --model scripted --name org/tiny");
+    let described = Described::by(&server);
+    let mut operations = described.operations();
+    operations.sort();
+    let expected = [
+        "get /health",
+        "get /metrics",
+        "get /openapi.json",
+        "get /v1/models",
+        "get /v1/models/{name}",
+        "post /v1/chat/completions",
+        "post /v1/completions",
+    ];
+    assert_eq!(operations, expected);
+    for path in ["/health", "/openapi.json", "/v1/models"] {
+        described.get(path);
+    }
+    let card = server.json(server.get("/v1/models/org/tiny"));
+    described.holds("/paths/~1v1~1models~1{name}/get/responses/200/content/application~1json/schema", &card);
+    let both = json!({"model": "org/tiny", "max_tokens": 30, "n": 2, "seed": 3, "stop": ["</search>"], "stop_token_ids": [7],
+        "temperature": 0.5, "top_p": 0.9, "top_k": 5, "return_token_ids": true, "return_tokens_as_token_ids": true,
+        "include_stop_str_in_output": true, "skip_special_tokens": false, "ignore_eos": true});
+    let messages = json!([{"role": "user", "content": [{"type": "text", "text": "who?"}], "name": "me"}]);
+    let asked = [
+        ("/v1/completions", json!({"prompt": ["who?", "where?"], "logprobs": 1, "echo": true})),
+        ("/v1/chat/completions", json!({"messages": messages, "logprobs": true, "top_logprobs": 0})),
+    ];
+    for (path, own) in asked {
+        described.post(path, &own, 200);
+        let mut body = own.clone();
+        body.as_object_mut().unwrap().extend(both.as_object().unwrap().clone());
+        described.post(path, &body, 200);
+        described.post(path, &json!({"n": "two"}), 400);
+        body["stream"] = true.into();
+        body["stream_options"] = json!({"include_usage": true});
+        let at = format!("/paths/{}/post", path.replace('/', "~1"));
+        described.holds(&format!("{at}/requestBody/content/application~1json/schema"), &body);
+        let (_, text) = server.text(server.post(path, &body));
+        let chunks: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+        assert!(chunks.len() > 4, "{text}");
+        for chunk in chunks.iter().filter(|chunk| **chunk != "[DONE]") {
+            let chunk = serde_json::from_str(chunk).unwrap();
+            described.holds(&format!("{at}/responses/200/content/text~1event-stream/schema"), &chunk);
+        }
+    }
+}
+
+/// A parameter that is described and not known would be refused as such, whatever it says.
+#[test]
+fn every_parameter_of_a_policy_server_that_is_described_is_read() {
+    let server = Served::start(&Desk::new(), "model --model scripted");
+    let described = Described::by(&server);
+    for (path, schema, own) in [
+        ("/v1/completions", "CompletionRequest", json!({"prompt": "a"})),
+        ("/v1/chat/completions", "ChatRequest", json!({"messages": [{"role": "user", "content": "a"}]})),
+    ] {
+        let names = described.properties(schema);
+        assert!(names.len() > 17, "{names:?}");
+        for name in names {
+            let mut body = own.clone();
+            body[&name] = json!({"no": "such value"});
+            let (status, text) = server.text(server.post(path, &body));
+            let told: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!((status.as_u16(), &told["error"]["param"]), (400, &json!(name)), "{text}");
+            assert_ne!(told["error"]["code"], "unknown_parameter", "{text}");
+        }
+    }
 }

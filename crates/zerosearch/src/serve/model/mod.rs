@@ -9,7 +9,9 @@
 //! | `shape` | how do the two routes write a reply? |
 //! | `stream` | how is a reply told word by word? |
 //! | `routes` | what is there to call? |
+//! | `description` | what do requests and replies look like from outside? |
 
+mod description;
 mod fields;
 mod order;
 mod routes;
