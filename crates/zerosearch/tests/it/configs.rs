@@ -28,7 +28,12 @@ fn every_shipped_config_resolves() {
     for path in shipped() {
         let text = std::fs::read_to_string(&path).unwrap();
         let model = Setting::of("model", "path", "given");
-        let purpose = if text.contains("[sft]") { Purpose::Sft } else { Purpose::Train };
+        let purpose = match text.split(' ').nth(2) {
+            Some("sft") => Purpose::Sft,
+            Some("train") => Purpose::Train,
+            Some("eval") => Purpose::Use,
+            verb => panic!("{}: {verb:?}", path.display()),
+        };
         let mut settings = if text.contains("[model]\npath") { Vec::new() } else { vec![model] };
         if purpose == Purpose::Sft {
             settings.push(Setting::of("sft", "files", vec!["given".to_owned()]));
