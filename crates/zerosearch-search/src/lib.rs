@@ -56,7 +56,9 @@ pub use containment::Golds;
 pub use corpus::{CorpusError, Extent, Passage};
 pub use dense::{DenseBuild, DenseEngine, DenseIndex, DenseRecord, DenseSettings, Numbers, Reach};
 pub use document::{Document, Provenance};
-pub use encoder::{Encoder, EncoderError, EncoderRecord, Family, Manner, MannerChoice, Pooling, Side};
+pub use encoder::{
+    Encoder, EncoderError, EncoderRecord, Family, Manner, MannerChoice, Pooling, Side, encoder_folder,
+};
 pub use error::SearchError;
 pub use http::Key;
 pub use hybrid::HybridEngine;

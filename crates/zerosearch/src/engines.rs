@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use zerosearch_hub::Hub;
 use zerosearch_learner::Policy;
 use zerosearch_learner::text::Text;
 use zerosearch_search::{
     Bm25Engine, Bm25Index, Cache, CachedEngine, DenseEngine, DenseIndex, DenseSettings, Dialect,
     HybridEngine, Key, Numbers, OpenAiSettings, OpenAiWriter, PromptTemplate, Quality, Reach, RetrieveEngine,
     RetrieveSettings, Route, ScriptedEngine, SearchEngine, SelfSearch, SimulatedEngine, SimulatedSettings,
-    Structure, Words, Writer,
+    Structure, Words, Writer, encoder_folder,
 };
 
 use crate::config::{self, ApiName, DenseSearch, DialectName, EngineName, Model, Plan, SimulatorMode};
@@ -166,7 +167,8 @@ impl<'a> Engines<'a> {
         let settings = DenseSettings { reach, numbers: if int8 { Numbers::Int8 } else { Numbers::F32 } };
         let open = move || {
             let index = DenseIndex::open(index.as_ref(), settings)?;
-            Ok::<_, anyhow::Error>(DenseEngine::new(index, encoder.as_ref())?)
+            let folder = encoder_folder(&encoder, &Hub::from_environment())?;
+            Ok::<_, anyhow::Error>(DenseEngine::new(index, &folder)?)
         };
         let engine = tokio::task::spawn_blocking(open).await??;
         tracing::debug!("{} passages are indexed", engine.index().len());

@@ -23,7 +23,7 @@ pub use course::Course;
 pub(crate) use course::rate;
 pub use laps::Laps;
 pub(crate) use parts::sha256_of;
-pub use parts::{collection_hashes, hashes, questions_of, refuse_trained};
+pub use parts::{check_questions, collection_hashes, hashes, questions_of, refuse_trained};
 pub use stage::Stage;
 pub(crate) use update::adam;
 

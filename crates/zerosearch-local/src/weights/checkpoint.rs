@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Map as JsonMap, Value};
+use zerosearch_hub::Hub;
 use zerosearch_learner::text::Text;
 use zerosearch_learner::{LearnerError, Result};
 
+use super::directory;
 use super::gguf::GgufFile;
-use super::hub::{Hub, ModelId};
+use super::hub::{self, ModelId};
 use super::random::Random;
 use super::safetensors::Safetensors;
-use super::{directory, hub};
 use crate::model::config::ModelConfig;
 
 /// A model, ready to be loaded.
@@ -77,7 +78,7 @@ impl Checkpoint {
         let id: ModelId = model.parse().map_err(|problem: hub::BadId| {
             LearnerError::bad_model(path, format!("there is no such file or folder, and {problem}"))
         })?;
-        Self::open_path(&hub.fetch(&id)?)
+        Self::open_path(&hub::fetch(hub, &id)?)
     }
 
     /// Opens a folder in Hugging Face layout or a GGUF file.

@@ -19,6 +19,5 @@ mod safetensors;
 
 pub use checkpoint::{Checkpoint, Origin};
 pub use export::{Dtype, Tensors, export};
-pub use hub::Hub;
 pub(crate) use map::Map;
 pub use memory::{available_bytes, machine_bytes, peak_bytes, refuse_if_too_large};

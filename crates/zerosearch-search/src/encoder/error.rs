@@ -23,6 +23,14 @@ pub enum EncoderError {
         /// What is wrong and what to do.
         problem: String,
     },
+    /// It is no folder, and the hub does not give it.
+    #[error("there is no encoder in a folder `{named}`, and as a model of the Hugging Face hub {source}")]
+    Hub {
+        /// What was named.
+        named: String,
+        /// What the hub says.
+        source: Box<zerosearch_hub::HubError>,
+    },
     /// Nothing says how the model wants to be used.
     #[error("the encoder {path} cannot be used: {problem}")]
     Manner {

@@ -9,12 +9,14 @@
 //! | `activation` | the functions between its matrix products |
 //! | `table` | what is a static embedding? |
 //! | `weights` | how are tensors read from a file? |
+//! | `hub` | what if it is named by its id on the Hugging Face hub? |
 //! | `error` | why can a model not be used? |
 
 mod activation;
 mod bert;
 mod error;
 mod families;
+mod hub;
 mod manner;
 mod model;
 mod table;
@@ -22,6 +24,7 @@ mod weights;
 
 pub use error::EncoderError;
 pub use families::Family;
+pub use hub::encoder_folder;
 pub use manner::{Manner, MannerChoice, Pooling};
 pub use model::{Encoder, EncoderRecord, Side};
 

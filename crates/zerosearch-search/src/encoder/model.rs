@@ -219,11 +219,18 @@ fn packs(order: &[usize], rows: &[Vec<u32>]) -> Vec<Vec<usize>> {
     packs
 }
 
-/// The folder's own name; where that says nothing (`model`, a hash), the name that `config.json` gives does not help
+/// The folder's own name, or that of the repository whose snapshot in the hub's cache it is; where that says nothing (`model`, a hash), the name that `config.json` gives does not help
 /// either, because it is that of the model from which training began.
 fn name_of(folder: &Path) -> String {
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    let names: Vec<_> = folder.iter().rev().map(|part| part.to_string_lossy()).collect();
+    match names.as_slice() {
+        [_, snapshots, repository, ..] if snapshots == "snapshots" && repository.starts_with("models--") => {
+            repository.trim_start_matches("models--").replace("--", "/")
+        }
+        [own, ..] => own.clone().into_owned(),
+        [] => String::new(),
+    }
 }
 
 fn bert_config(path: &Path, config: Value) -> Result<BertConfig, EncoderError> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use ndarray::Array2;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
+use zerosearch_hub::loopback::{Loopback, Play};
 
 use super::*;
 
@@ -117,6 +118,30 @@ fn the_name_of_a_folder_decides_prefixes_pooling_and_scale() {
     assert_eq!(manner("model", &family).unwrap(), e5);
     let long = MannerChoice { max_tokens: Some(25), ..MannerChoice::default() };
     assert!(manner("e5-small-v2", &long).unwrap_err().to_string().contains("3 to 24 tokens, not 25"));
+}
+
+/// The family is known by the id, though the cache keeps the files in a folder that is called after a commit.
+#[test]
+fn an_encoder_may_be_named_by_its_id_on_the_hub() {
+    let names = ["config.json", "tokenizer.json", "model.safetensors"];
+    let files = names.map(|name| (name, std::fs::read(tiny().join(name)).unwrap()));
+    let server = Loopback::start(Play { repository: "org/e5-tiny", ..Play::of(files) }).unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    let hub = server.hub(cache.path());
+    let usual = MannerChoice::default();
+    let encoder = Encoder::open(&encoder_folder("org/e5-tiny", &hub).unwrap(), &usual).unwrap();
+    assert_eq!(
+        (encoder.record().name.as_str(), encoder.record().manner.pooling),
+        ("org/e5-tiny", Pooling::Mean)
+    );
+    let again = encoder_folder("org/e5-tiny", &hub.clone().offline()).unwrap();
+    assert_eq!(Encoder::again(&again, encoder.record()).unwrap().record(), encoder.record());
+    assert_eq!(encoder_folder(tiny().to_str().unwrap(), &hub).unwrap(), tiny());
+    let told = encoder_folder("org/other", &hub).unwrap_err().to_string();
+    assert!(
+        told.contains("no encoder in a folder `org/other`") && told.contains("no such repository"),
+        "{told}"
+    );
 }
 
 #[test]

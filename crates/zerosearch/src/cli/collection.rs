@@ -8,6 +8,7 @@ use zerosearch::config::{Plan, Purpose, Setting};
 use zerosearch::eval::{Collection, Summary, with_player};
 use zerosearch::learners::{self, Pool};
 use zerosearch::stop::{Reason, Stop};
+use zerosearch::train::check_questions;
 
 use super::flags::{EngineFlags, PlanFlags, config, minutes, texts};
 use super::place::in_recipe;
@@ -21,8 +22,10 @@ pub(super) struct CollectionFlags {
     config: Option<PathBuf>,
     #[command(flatten)]
     plan: PlanFlags,
-    /// A question file, `[NAME=]FILE[@SPLIT]`; may be repeated (sets eval.questions)
-    #[arg(long, value_name = "FILE")]
+    /// Questions, `[NAME=]PLACE[@SPLIT]`; may be repeated (sets eval.questions). A place is a file (JSONL, also gzipped,
+    /// or Parquet), `hf://datasets/ORG/NAME[@REVISION][/PATH]` on the Hugging Face hub, or one of the paper's sets: nq,
+    /// triviaqa, popqa, hotpotqa, 2wikimultihopqa, musique, bamboogle
+    #[arg(long, value_name = "PLACE")]
     questions: Vec<String>,
     #[command(flatten)]
     pub(super) engine: EngineFlags,
@@ -76,7 +79,9 @@ impl CollectionFlags {
     pub(super) fn plan(&self, purpose: Purpose, settings: &[Setting]) -> Result<Plan> {
         let settings = [self.settings(), settings.to_vec()].concat();
         let plan = config(self.config.as_ref(), &settings)?.resolve(purpose);
-        with_player(plan.map_err(|complaint| in_recipe(self.config.as_deref(), complaint))?)
+        let plan = plan.map_err(|complaint| in_recipe(self.config.as_deref(), complaint))?;
+        check_questions(&plan.eval.questions)?;
+        with_player(plan)
     }
 
     fn settings(&self) -> Vec<Setting> {

@@ -34,6 +34,8 @@ Examples:
   zerosearch eval --model runs/train/checkpoints/000030 --questions nq.jsonl --count 300 --out evals/after
   zerosearch eval --model SmolLM2.gguf --questions nq.jsonl --engine bm25 --corpus wiki.jsonl.gz --out evals/bm25
   zerosearch eval --model SmolLM2.gguf --questions nq.jsonl --questions popqa.jsonl --engine none --out evals/closed-book
+  zerosearch eval --model SmolLM2.gguf --questions nq --questions hotpotqa --engine bm25 --index indexes/wiki --out evals/wiki
+  zerosearch eval --model SmolLM2.gguf --questions mine=hf://datasets/ORG/NAME@v1/data/test.jsonl --engine none --out evals/mine
   zerosearch eval --model SmolLM2.gguf --questions nq.jsonl --method direct,cot,rag,search --engine bm25,retrieve \\
     --index indexes/wiki --set retrieve.urls='[\"http://localhost:8000\"]' --out evals/methods")]
 pub(super) struct Eval {

@@ -55,7 +55,7 @@ pub(super) struct EngineFlags {
     /// The folder of a dense index, made by `zerosearch index --engine dense` (sets dense.index)
     #[arg(long, value_name = "FOLDER")]
     dense_index: Option<String>,
-    /// The folder of the encoder that made it (sets dense.encoder)
+    /// The folder or hub id of the encoder that made it (sets dense.encoder)
     #[arg(long, value_name = "MODEL")]
     encoder: Option<String>,
     /// Keep what engines find in this folder, and take from there what is known (sets cache.folder)

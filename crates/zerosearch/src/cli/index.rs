@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
+use zerosearch::problem::problem;
 use zerosearch::progress::Progress;
+use zerosearch::qa::locate;
 use zerosearch::stop::{Reason, Stop};
+use zerosearch_hub::Hub;
 use zerosearch_search::{Bm25Build, Built, IndexError, Manifest, Pace, Stage, Watch, Words};
 
 use self::encoder::EncoderFlags;
@@ -31,7 +34,7 @@ Examples:
   zerosearch index wiki.jsonl.gz --out indexes/wiki-e5 --engine dense --encoder models/e5-small-v2
   zerosearch index --check --out indexes/wiki")]
 pub(super) struct Index {
-    /// The corpus
+    /// The corpus: a file, or one on the Hugging Face hub, `hf://datasets/ORG/NAME[@REVISION]/PATH`
     #[arg(value_name = "CORPUS", required_unless_present = "check")]
     corpus: Option<PathBuf>,
     /// Folder of the index
@@ -79,7 +82,7 @@ impl Index {
         let mut stages = Stages { stop: stop.clone(), shown: None };
         let folder = self.out.clone();
         let work = move || match &self.corpus {
-            Some(corpus) => self.build(corpus, &mut |pace| stages.show(pace)),
+            Some(corpus) => self.build(&fetched(corpus)?, &mut |pace| stages.show(pace)),
             None => {
                 let manifest = Manifest::read(&self.out)?;
                 let whole = manifest.check(&self.out, &mut |pace| stages.show(pace))?;
@@ -121,6 +124,21 @@ impl Index {
             memory: (self.memory as usize) << 20,
             commit_every: self.commit_every,
         })
+    }
+}
+
+/// The corpus on this machine; one on the hub is fetched.
+fn fetched(corpus: &Path) -> Result<PathBuf> {
+    let Some(address) = corpus.to_str().filter(|text| text.starts_with("hf:")) else {
+        return Ok(corpus.to_owned());
+    };
+    let files =
+        locate([&address.to_owned()], &Hub::from_environment()).context("the corpus cannot be had")?;
+    match files.as_slice() {
+        [file] if file.split.is_none() => Ok(file.path.clone()),
+        _ => Err(problem(format!("{address} is not one whole file"))
+            .hint("name one file of the repository, without a split; shards are to be put together first")
+            .into()),
     }
 }
 

@@ -8,6 +8,7 @@ use zerosearch::config::{Plan, Purpose, Setting};
 use zerosearch::problem::printable;
 use zerosearch::retrieval::{Earlier, Retrieval, questions, write};
 use zerosearch::stop::{Reason, Stop};
+use zerosearch::train::check_questions;
 
 use super::flags::{EngineFlags, config, texts};
 use super::place::in_recipe;
@@ -28,8 +29,10 @@ pub(super) struct Search {
     /// The query
     #[arg(value_name = "QUERY", required_unless_present = "questions", conflicts_with = "questions")]
     query: Option<String>,
-    /// A question file, `[NAME=]FILE[@SPLIT]`; may be repeated (sets eval.questions)
-    #[arg(long, value_name = "FILE")]
+    /// Questions, `[NAME=]PLACE[@SPLIT]`; may be repeated (sets eval.questions). A place is a file (JSONL, also gzipped,
+    /// or Parquet), `hf://datasets/ORG/NAME[@REVISION][/PATH]` on the Hugging Face hub, or one of the paper's sets: nq,
+    /// triviaqa, popqa, hotpotqa, 2wikimultihopqa, musique, bamboogle
+    #[arg(long, value_name = "PLACE")]
     questions: Vec<String>,
     /// A config file for the engine
     #[arg(long, value_name = "RECIPE")]
@@ -71,6 +74,7 @@ impl Search {
     }
 
     async fn search(&self, plan: &Plan) -> Result<()> {
+        check_questions(&plan.eval.questions)?;
         if let Some(query) = &self.query {
             let found = Retrieval::open(plan).await?.find(query).await?;
             for (place, document) in (1..).zip(&found) {

@@ -5,7 +5,7 @@ use clap::Args;
 use zerosearch::config::Purpose;
 use zerosearch::learners::{self, Pool};
 use zerosearch::stop::{Reason, Stop};
-use zerosearch::train::{Course, train};
+use zerosearch::train::{Course, check_questions, train};
 
 use super::flags::RunFlags;
 use super::place::{Place, written};
@@ -34,6 +34,10 @@ impl Train {
             say(place.plan.to_toml()?.trim_end());
             return Ok(None);
         }
+        let questions = &place.plan.questions;
+        check_questions(
+            [&questions.train, &questions.exclude, &place.plan.eval.questions].into_iter().flatten(),
+        )?;
         let pool = Pool::new(&place.plan.model);
         let opened = learners::open(
             &place.plan.model,

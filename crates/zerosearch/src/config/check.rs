@@ -66,7 +66,7 @@ pub(super) fn one_of<T: Copy>(key: &str, value: &str, names: &[(&str, T)]) -> Re
 }
 
 /// The known name that was probably meant: the most alike, where any is alike enough.
-pub(super) fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
     const ALIKE: f64 = 0.7;
     let likeness = |name: &str| strsim::jaro_winkler(&written.to_lowercase(), name);
     let best = known.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;

@@ -12,6 +12,7 @@ mod plan;
 mod resolve;
 mod set;
 
+pub(crate) use check::nearest;
 pub use complaint::Complaint;
 pub use file::{ConfigFile, known_keys};
 pub use plan::{

@@ -69,7 +69,7 @@ impl Collection {
         let stage = Stage::for_evaluation(&plan, text, desk)?;
         let rollout = stage.rollout(policy, 1, seed.purpose("eval"))?;
         rollout.check(questions.questions().iter().map(|question| &**question))?;
-        let lock = claim(folder, &plan, &collection_hashes(&plan, models)?)?;
+        let lock = claim(folder, &plan, &collection_hashes(&plan, questions.files(), models)?)?;
         let mut collection = Self {
             rollout,
             stage,
@@ -229,7 +229,7 @@ fn claim(folder: &Path, plan: &Plan, hashes: &Hashes) -> Result<Lock> {
     }
     let before = ConfigFile::read(&config, &[])?.resolve(Purpose::Use)?;
     let differs = crate::run::changes(&before, plan)?;
-    let same_files = read_json::<Hashes>(&made_from)? == *hashes;
+    let same_files = read_json::<Hashes>(&made_from)?.agree(hashes);
     let what = match differs.first() {
         None if same_files => return Ok(lock),
         None => "another model, question file, corpus or template".to_owned(),

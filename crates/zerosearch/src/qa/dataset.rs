@@ -14,6 +14,7 @@ use super::{Question, QuestionError, QuestionFile, Unusable, normalize};
 pub struct DataSet {
     questions: Vec<Arc<Question>>,
     skipped: usize,
+    files: Vec<QuestionFile>,
 }
 
 impl DataSet {
@@ -36,7 +37,7 @@ impl DataSet {
                 all.other_splits,
             )));
         }
-        Ok(Self { skipped: all.skipped, ..Self::new(all.questions) })
+        Ok(Self { skipped: all.skipped, files: files.to_vec(), ..Self::new(all.questions) })
     }
 
     /// A data set of these questions. An id that is taken already becomes `<source>/<id>`, and if that is taken too,
@@ -53,7 +54,7 @@ impl DataSet {
             }
             Arc::new(question)
         };
-        Self { questions: questions.into_iter().map(unique).collect(), skipped: 0 }
+        Self { questions: questions.into_iter().map(unique).collect(), ..Self::default() }
     }
 
     /// The questions.
@@ -74,6 +75,11 @@ impl DataSet {
     /// How many rows were left out when the files were read because they had no question or no golden answer.
     pub fn skipped(&self) -> usize {
         self.skipped
+    }
+
+    /// The files that were read.
+    pub fn files(&self) -> &[QuestionFile] {
+        &self.files
     }
 
     /// Leaves out the first `skip` questions and all after the next `limit`.

@@ -13,6 +13,12 @@ pub enum QuestionError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// What was written is no place of questions.
+    #[error("{0}")]
+    Place(String),
+    /// The hub did not give them.
+    #[error(transparent)]
+    Hub(#[from] zerosearch_hub::HubError),
     /// The file as a whole is not what it should be.
     #[error("{path}: {problem}")]
     File {

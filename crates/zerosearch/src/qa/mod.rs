@@ -3,6 +3,7 @@
 mod dataset;
 mod error;
 mod normalize;
+mod place;
 mod question;
 mod read;
 mod reward;
@@ -11,6 +12,7 @@ mod score;
 pub use dataset::{DataSet, Overlap, QuestionStream, order, overlap};
 pub use error::QuestionError;
 pub use normalize::normalize;
+pub use place::{Origin, check_places, locate};
 pub use question::Question;
 pub use read::{QuestionFile, Unusable};
 pub use reward::Reward;

@@ -125,6 +125,11 @@ impl Run {
         &self.directory
     }
 
+    /// What it was made from.
+    pub fn hashes(&self) -> &Hashes {
+        &self.record.hashes
+    }
+
     /// Steps that are done.
     pub fn done(&self) -> u64 {
         self.done

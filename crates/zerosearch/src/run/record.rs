@@ -72,12 +72,23 @@ pub struct LeftOut {
 /// SHA-256 (64 hexadecimal digits) of what a run was made from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hashes {
-    /// Of each question file or training file, by the path that the plan names.
+    /// Of each question file or training file, by what the plan names; of one of the Hugging Face hub, by its address.
     pub files: BTreeMap<String, String>,
     /// Of each template, by what it is for.
     pub templates: BTreeMap<String, String>,
     /// Of each model file, by its path.
     pub models: BTreeMap<String, String>,
+    /// The commit that each file of the Hugging Face hub was taken from, by its address. Not compared: another commit
+    /// with the same contents is the same.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub commits: BTreeMap<String, String>,
+}
+
+impl Hashes {
+    /// Whether both are of the same contents.
+    pub fn agree(&self, other: &Self) -> bool {
+        self.files == other.files && self.templates == other.templates && self.models == other.models
+    }
 }
 
 /// One line of `checkpoints.jsonl`.

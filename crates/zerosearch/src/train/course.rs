@@ -7,7 +7,7 @@ use zerosearch_learner::seed::Seed;
 use zerosearch_learner::{Learner, Objective, Policy};
 
 use super::evaluations::Evaluations;
-use super::parts::{questions_of, refuse_overlap, refuse_trained, training_questions};
+use super::parts::{questions_of, refuse_overlap, refuse_trained, sha256_of, training_questions};
 use super::stage::Stage;
 use super::synthetic::Reward;
 use crate::config::{self, AlgorithmName, Plan};
@@ -15,7 +15,7 @@ use crate::engines::{Engines, Stock, needs_stock};
 use crate::learners::{Opened, Pool};
 use crate::problem::problem;
 use crate::progress::Progress;
-use crate::qa::{DataSet, QuestionStream};
+use crate::qa::{DataSet, QuestionFile, QuestionStream};
 use crate::rl::{
     Algorithm, Baseline, Decay, Deviation, Grpo, Kl, KlKind, KlPlace, LearningRate, Recipe, Reinforce,
 };
@@ -53,6 +53,8 @@ impl Course {
         let seed = Seed::run(plan.run.seed);
         let (train, evaluation, left_out) = data(&plan, seed)?;
         run.leave_out(left_out);
+        let evaluated = evaluation.as_ref().map_or(&[][..], DataSet::files);
+        refuse_moved(run, train.files().iter().chain(evaluated))?;
         let recipe = recipe(&plan)?;
         honour(&recipe, &plan, &*learner)?;
         // Taken before a checkpoint is loaded: the reference and a simulator without a model are the start weights.
@@ -131,6 +133,18 @@ fn data(plan: &Plan, seed: Seed) -> Result<(DataSet, Option<DataSet>, LeftOut)> 
         evaluation = evaluation.sample(plan.eval.count, seed.purpose("eval questions"));
     }
     Ok((train, Some(evaluation), left_out))
+}
+
+/// Refuses files of the hub that are not those that the run's record names: they were replaced there a moment ago.
+fn refuse_moved<'a>(run: &Run, files: impl Iterator<Item = &'a QuestionFile>) -> Result<()> {
+    for file in files.filter(|file| file.origin.is_some()) {
+        if run.hashes().files.get(&file.name) != Some(&sha256_of(&file.path)?) {
+            return Err(problem(format!("{} changed on the hub while the run was being opened", file.name))
+                .hint("give the same command again")
+                .into());
+        }
+    }
+    Ok(())
 }
 
 /// Says what the files hold and is not asked, where there is any.

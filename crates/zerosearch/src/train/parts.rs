@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
+use zerosearch_hub::Hub;
 use zerosearch_learner::seed::Seed;
 use zerosearch_search::Manifest;
 
@@ -14,36 +15,25 @@ use super::stage::{distillation, hint, prompt};
 use crate::config::{Bm25, EngineName, Plan};
 use crate::engines::{own_settings, template_hash};
 use crate::problem::problem;
-use crate::qa::{DataSet, Question, QuestionFile, Unusable, overlap};
+use crate::qa::{DataSet, Question, QuestionFile, Unusable, check_places, locate, overlap};
 use crate::run::{Hashes, LeftOut, Run};
 
-/// Reads question files, each `path`, `name=path`, or either with `@split` behind it.
-pub fn questions_of(files: &[String], skip_unusable: bool) -> Result<DataSet> {
-    let files: Vec<QuestionFile> = files.iter().map(|written| question_file(written)).collect();
+/// Reads the questions that are written `[NAME=]PLACE[@SPLIT]`: a path, an address on the Hugging Face hub, or the name
+/// of one of the paper's sets.
+pub fn questions_of(written: &[String], skip_unusable: bool) -> Result<DataSet> {
+    let files = question_files(written)?;
     let unusable = if skip_unusable { Unusable::Skip } else { Unusable::Refuse };
     DataSet::read(&files, unusable).context("the questions cannot be used")
 }
 
-/// `name=path@split`, of which name and split may be missing. A file of the very name that is written comes first.
-fn question_file(written: &str) -> QuestionFile {
-    let (source, rest) = match written.split_once('=') {
-        Some((name, path)) if !Path::new(written).exists() && !name.contains('/') => {
-            (Some(name.to_owned()), path)
-        }
-        _ => (None, written),
-    };
-    let (path, split) = match rest.rsplit_once('@') {
-        Some((path, split)) if !Path::new(rest).exists() && !split.is_empty() && !split.contains('/') => {
-            (path, Some(split.to_owned()))
-        }
-        _ => (rest, None),
-    };
-    QuestionFile { source, split, ..QuestionFile::new(path) }
+/// The files with these questions, fetched where they lie on the hub.
+fn question_files<'a>(written: impl IntoIterator<Item = &'a String>) -> Result<Vec<QuestionFile>> {
+    locate(written, &Hub::from_environment()).context("the questions cannot be used")
 }
 
-/// The path in `name=path`.
-fn path_of(written: &str) -> std::path::PathBuf {
-    question_file(written).path
+/// Refuses what is written as questions and can be told to be none before anything is opened.
+pub fn check_questions<'a>(written: impl IntoIterator<Item = &'a String>) -> Result<()> {
+    check_places(written).context("the questions cannot be used")
 }
 
 /// The questions that `plan` trains on, and what was left out of them.
@@ -68,19 +58,27 @@ pub fn refuse_trained(model: &str, evaluation: &[Arc<Question>]) -> Result<()> {
         let Some(run) = Run::of_checkpoint(&model) else { return Ok(()) };
         let plan = Run::plan_of(&run)?;
         let place = || format!("{model} was trained in {}", run.display());
-        let named = plan.questions.train.iter().chain(&plan.questions.exclude).map(|file| path_of(file));
-        let gone = named.chain(plan.sft.files.iter().map(Into::into)).find(|path| !path.is_file());
-        match gone {
-            Some(gone) => tracing::warn!(
-                "{}, whose file {} is gone: it is NOT known whether evaluation questions were trained on",
-                place(),
-                gone.display()
+        match lost(&plan) {
+            Some(lost) => tracing::warn!(
+                "{}, whose {lost}: it is NOT known whether evaluation questions were trained on",
+                place()
             ),
             None => refuse_overlap(&trained_on(&plan)?, evaluation).with_context(place)?,
         }
         model = plan.model.path;
     }
     Ok(())
+}
+
+/// What a run of `plan` learned from and cannot be had any more.
+fn lost(plan: &Plan) -> Option<String> {
+    let files = match question_files(plan.questions.train.iter().chain(&plan.questions.exclude)) {
+        Ok(files) => files,
+        Err(error) => return Some(format!("questions cannot be had any more ({error:#})")),
+    };
+    let mut paths = files.into_iter().map(|file| file.path).chain(plan.sft.files.iter().map(Into::into));
+    let gone = paths.find(|path| !path.is_file())?;
+    Some(format!("file {} is gone", gone.display()))
 }
 
 /// Runs that are followed back from a checkpoint. Runs that name each other in a circle end there.
@@ -115,26 +113,33 @@ pub(super) fn refuse_overlap(train: &[Arc<Question>], evaluation: &[Arc<Question
 /// The hashes of the files and templates that a run of `plan` is made from. Those of the model are the learner's to
 /// know.
 pub fn hashes(plan: &Plan, models: BTreeMap<String, String>) -> Result<Hashes> {
-    let named = [&plan.questions.train, &plan.questions.exclude, &plan.eval.questions, &plan.sft.files];
-    let engines = [plan.rollout.engine, plan.eval.engine];
-    hashes_of(plan, named.into_iter().flatten(), engines, models)
+    let named = [&plan.questions.train, &plan.questions.exclude, &plan.eval.questions];
+    let mut files = question_files(named.into_iter().flatten())?;
+    files.extend(plan.sft.files.iter().map(QuestionFile::new));
+    hashes_of(plan, &files, [plan.rollout.engine, plan.eval.engine], models)
 }
 
-/// The hashes of what `plan` names for an evaluation; what it names for training is not opened.
-pub fn collection_hashes(plan: &Plan, models: BTreeMap<String, String>) -> Result<Hashes> {
-    hashes_of(plan, plan.eval.questions.iter(), [plan.eval.engine; 2], models)
+/// The hashes of what an evaluation of `plan` with questions of these files is made from; what the plan names for
+/// training is not opened.
+pub fn collection_hashes(
+    plan: &Plan,
+    questions: &[QuestionFile],
+    models: BTreeMap<String, String>,
+) -> Result<Hashes> {
+    hashes_of(plan, questions, [plan.eval.engine; 2], models)
 }
 
 /// `engines`: the one whose prompt is used, and another that may be asked too.
-fn hashes_of<'a>(
+fn hashes_of(
     plan: &Plan,
-    named: impl Iterator<Item = &'a String>,
+    named: &[QuestionFile],
     engines: [EngineName; 2],
     models: BTreeMap<String, String>,
 ) -> Result<Hashes> {
-    let mut files = BTreeMap::new();
-    for written in named {
-        files.insert(written.clone(), sha256_of(&path_of(written))?);
+    let (mut files, mut commits) = (BTreeMap::new(), BTreeMap::new());
+    for file in named {
+        files.insert(file.name.clone(), sha256_of(&file.path)?);
+        commits.extend(file.origin.as_ref().map(|origin| (file.name.clone(), origin.commit.clone())));
     }
     let hybrid = engines.contains(&EngineName::Hybrid);
     if hybrid || engines.contains(&EngineName::Dense) {
@@ -161,7 +166,7 @@ fn hashes_of<'a>(
     if engines.contains(&EngineName::SelfSearch) {
         templates.insert("self".to_owned(), own_settings(&plan.simulator)?.template.hash().to_owned());
     }
-    Ok(Hashes { files, templates, models })
+    Ok(Hashes { files, templates, models, commits })
 }
 
 /// The SHA-256 of a file, read piece by piece.
@@ -185,28 +190,6 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_question_file_may_have_a_name_and_a_split() {
-        let folder = tempfile::tempdir().unwrap();
-        let odd = folder.path().join("odd@name.jsonl").display().to_string();
-        std::fs::write(&odd, "").unwrap();
-        let file = |source: Option<&str>, path: &str, split: Option<&str>| QuestionFile {
-            source: source.map(str::to_owned),
-            split: split.map(str::to_owned),
-            ..QuestionFile::new(path)
-        };
-        for (written, expected) in [
-            ("a/b.jsonl", file(None, "a/b.jsonl", None)),
-            ("nq=a/b.jsonl", file(Some("nq"), "a/b.jsonl", None)),
-            ("a/b.parquet@test", file(None, "a/b.parquet", Some("test"))),
-            ("nq=a/b.parquet@test", file(Some("nq"), "a/b.parquet", Some("test"))),
-            ("me@home/b.jsonl", file(None, "me@home/b.jsonl", None)),
-            (odd.as_str(), file(None, &odd, None)),
-        ] {
-            assert_eq!(question_file(written), expected, "{written}");
-        }
-    }
 
     #[test]
     fn a_split_is_read_from_its_column() {

@@ -7,6 +7,7 @@ mod cli;
 mod collect;
 mod configs;
 mod house;
+mod hub;
 mod index;
 mod learns;
 mod methods;

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A repository of the hub that can exist, and what of it is wanted.
+use zerosearch_hub::{Kind, Repository};
+
+/// A model of the hub that can exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::weights) struct ModelId {
-    /// `org/name`, or `name` alone for the hub's oldest models.
-    pub(super) repository: String,
-    /// A branch, a tag or a commit.
-    pub(super) revision: String,
+    /// `org/name`, or `name` alone for the hub's oldest models, at a revision.
+    pub(super) repository: Repository,
     /// One GGUF file instead of a model directory.
     pub(super) file: Option<String>,
 }
@@ -29,50 +29,32 @@ impl FromStr for ModelId {
 
     fn from_str(text: &str) -> Result<Self, BadId> {
         let bad = || BadId(text.to_owned());
-        let (name, revision) = text.split_once('@').unwrap_or((text, "main"));
-        let parts: Vec<&str> = name.split('/').collect();
-        let (repository, file) = match parts.as_slice() {
-            [name] | [name, ""] if !name.is_empty() => (vec![*name], None),
-            [org, name] => (vec![*org, *name], None),
-            [org, name, file] if file.ends_with(".gguf") => (vec![*org, *name], Some(*file)),
+        let (path, revision) = match text.split_once('@') {
+            Some((path, revision)) => (path, Some(revision)),
+            None => (text, None),
+        };
+        let parts: Vec<&str> = path.split('/').collect();
+        let (name, file) = match parts.as_slice() {
+            [name] | [name, ""] if !name.is_empty() => ((*name).to_owned(), None),
+            [org, name] => (format!("{org}/{name}"), None),
+            [org, name, file] if file.ends_with(".gguf") => (format!("{org}/{name}"), Some(*file)),
             _ => return Err(bad()),
         };
-        let sound = repository.iter().copied().chain(file).all(is_name) && is_revision(revision);
-        let repository = repository.join("/");
-        if !sound || repository.len() > 96 || repository.ends_with(".git") {
+        let repository = Repository::new(Kind::Model, &name, revision).ok_or_else(bad)?;
+        if file.is_some_and(|file| !file.chars().all(|it| it.is_ascii_alphanumeric() || "-_.".contains(it))) {
             return Err(bad());
         }
-        Ok(Self { repository, revision: revision.to_owned(), file: file.map(str::to_owned) })
+        Ok(Self { repository, file: file.map(str::to_owned) })
     }
 }
 
 impl fmt::Display for ModelId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.repository)?;
-        if let Some(file) = &self.file {
-            write!(f, "/{file}")?;
+        match &self.file {
+            None => self.repository.fmt(f),
+            Some(file) => write!(f, "{file} of {}", self.repository),
         }
-        if self.revision != "main" {
-            write!(f, "@{}", self.revision)?;
-        }
-        Ok(())
     }
-}
-
-/// The hub's own rule: letters, digits, `-`, `_`, `.`; no `--` or `..`; neither `-` nor `.` at an end.
-fn is_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.chars().all(|character| character.is_ascii_alphanumeric() || "-_.".contains(character))
-        && !name.contains("--")
-        && !name.contains("..")
-        && !name.starts_with(['-', '.'])
-        && !name.ends_with(['-', '.'])
-}
-
-fn is_revision(revision: &str) -> bool {
-    let parts_are_sound = revision.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
-    let allowed = |character: char| character.is_ascii_alphanumeric() || "-_./".contains(character);
-    parts_are_sound && revision.chars().all(allowed) && !revision.contains("..")
 }
 
 #[cfg(test)]
@@ -81,16 +63,12 @@ mod tests {
 
     #[test]
     fn ids_are_read_and_spelled_alike() {
-        for text in
-            ["gpt2", "org/name", "Qwen/Qwen2.5-0.5B@v1.0", "org/name@refs/pr/3", "o/n/file.Q4_K_M.gguf"]
-        {
+        for text in ["gpt2", "org/name", "Qwen/Qwen2.5-0.5B@v1.0", "org/name@refs/pr/3"] {
             assert_eq!(text.parse::<ModelId>().unwrap().to_string(), text);
         }
-        let id: ModelId = "o/n/f.gguf@x".parse().unwrap();
-        assert_eq!(
-            (id.repository.as_str(), id.file.as_deref(), id.revision.as_str()),
-            ("o/n", Some("f.gguf"), "x")
-        );
+        let id: ModelId = "o/n/f.Q4_K_M.gguf@x".parse().unwrap();
+        let parts = (id.repository.name(), id.file.as_deref(), id.repository.revision());
+        assert_eq!(parts, ("o/n", Some("f.Q4_K_M.gguf"), "x"));
     }
 
     #[test]

@@ -1,26 +1,15 @@
-//! How is a model fetched from the Hugging Face hub?
+//! Which files of a repository of the Hugging Face hub are a model?
 //!
-//! Files go into the cache that `huggingface_hub` uses, in its layout, so that both share what the other fetched:
+//! - `id`: what a model may be called.
+//! - `model`: which files it needs, and what is refused before its weights are fetched.
 //!
-//! ```text
-//! models--org--name/refs/main               the commit that `main` was at
-//! models--org--name/snapshots/COMMIT/FILE   links to
-//! models--org--name/blobs/ETAG              contents; ETAG.incomplete while being fetched
-//! ```
-//!
-//! - `settings`: where the hub and the cache are, and with which key.
-//! - `id`: what a repository may be called.
-//! - `cache`: the paths above, and whether a snapshot is whole.
-//! - `fetch`: which files a model needs; `download`: one file, resumed where it broke off.
+//! How a file is fetched is [`zerosearch_hub`]'s to know.
 
-mod cache;
-mod download;
-mod fetch;
 mod id;
-mod settings;
+mod model;
 
 pub(super) use id::{BadId, ModelId};
-pub use settings::Hub;
+pub(super) use model::fetch;
 
 #[cfg(test)]
 mod tests;

@@ -1,19 +1,20 @@
 //! The flags of `zerosearch index --engine dense`: which encoder, and how it is used.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use zerosearch::problem::problem;
-use zerosearch_search::{DenseBuild, Encoder, Family, MannerChoice, Pooling};
+use zerosearch_hub::Hub;
+use zerosearch_search::{DenseBuild, Encoder, Family, MannerChoice, Pooling, encoder_folder};
 
 /// The encoder of a dense index. What is not said here is known by the model's name, or told by its files.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "With --engine dense")]
 pub(super) struct EncoderFlags {
-    /// Folder of the encoder: a BERT or XLM-RoBERTa (config.json, tokenizer.json, model.safetensors) or a static embedding
+    /// Folder or hub id of the encoder: a BERT or XLM-RoBERTa (config.json, tokenizer.json, model.safetensors) or a static embedding
     #[arg(long, value_name = "MODEL")]
-    encoder: Option<PathBuf>,
+    encoder: Option<String>,
     /// Use it as a model of this family, whatever its folder is called
     #[arg(long, value_enum)]
     family: Option<FamilyName>,
@@ -56,8 +57,9 @@ enum PoolingName {
 impl EncoderFlags {
     /// The index that is to be made.
     pub(super) fn build(&self, corpus: &Path, out: &Path) -> Result<DenseBuild> {
-        let folder = self.encoder.as_deref().ok_or_else(|| {
-            problem("--engine dense needs an encoder").hint("`--encoder MODEL` names the folder of one")
+        let named = self.encoder.as_deref().ok_or_else(|| {
+            problem("--engine dense needs an encoder")
+                .hint("`--encoder MODEL` names the folder of one, or its id on the Hugging Face hub")
         })?;
         let choice = MannerChoice {
             family: self.family.map(|family| match family {
@@ -74,7 +76,8 @@ impl EncoderFlags {
             normalize: self.normalize,
             max_tokens: self.max_tokens,
         };
-        let encoder = Encoder::open(folder, &choice)?;
+        let folder = encoder_folder(named, &Hub::from_environment())?;
+        let encoder = Encoder::open(&folder, &choice)?;
         Ok(DenseBuild { corpus: corpus.to_owned(), folder: out.to_owned(), encoder, clusters: self.clusters })
     }
 

@@ -67,7 +67,7 @@ pub struct Bm25 {
 pub struct Dense {
     /// The folder of a finished index; empty where no engine needs one.
     pub index: String,
-    /// The folder of the encoder that made it.
+    /// The folder of the encoder that made it, or its id on the hub.
     pub encoder: String,
     /// How far is searched.
     pub search: DenseSearch,

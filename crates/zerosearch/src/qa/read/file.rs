@@ -9,11 +9,13 @@ use serde_json::{Map, Value};
 
 use super::row::{Found, RowReader};
 use super::{jsonl, parquet};
-use crate::qa::{Question, QuestionError};
+use crate::qa::{Origin, Question, QuestionError};
 
 /// A file of questions. What it holds is told by its first bytes, not by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuestionFile {
+    /// What records call it: as it was written, or its address on the hub.
+    pub name: String,
     /// Where it is.
     pub path: PathBuf,
     /// The data set that its questions belong to, whatever their `data_source` column says. Without it: that column,
@@ -21,12 +23,15 @@ pub struct QuestionFile {
     pub source: Option<String>,
     /// Only the rows whose split (`split`, or `extra_info.split`) has this name.
     pub split: Option<String>,
+    /// Where it was fetched from, if it was.
+    pub origin: Option<Origin>,
 }
 
 impl QuestionFile {
     /// All rows of a file.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), source: None, split: None }
+        let path = path.into();
+        Self { name: path.display().to_string(), path, source: None, split: None, origin: None }
     }
 }
 

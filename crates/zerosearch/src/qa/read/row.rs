@@ -11,6 +11,8 @@
 //!
 //! `reward_spec` (SkyRL) is read as `reward_model` (verl). Other columns are ignored.
 
+use std::path::Path;
+
 use serde_json::{Map, Value};
 use zerosearch_learner::text::Message;
 
@@ -46,15 +48,17 @@ pub(super) enum Found {
 pub(super) struct RowReader<'a> {
     file: &'a QuestionFile,
     stem: String,
-    folder: String,
+    /// The data set's name, where no column tells it.
+    name: String,
 }
 
 impl<'a> RowReader<'a> {
     pub(super) fn new(file: &'a QuestionFile) -> Self {
-        let name = file.path.file_name().unwrap_or_default().to_string_lossy();
-        let stem = name.split('.').next().unwrap_or_default().to_string();
-        let folder = file.path.parent().and_then(|parent| parent.file_name()).unwrap_or_default();
-        Self { file, stem, folder: folder.to_string_lossy().into_owned() }
+        let name = match &file.origin {
+            Some(origin) => name_of(&origin.telling_path()),
+            None => name_of(&file.path),
+        };
+        Self { file, stem: stem(&file.path), name }
     }
 
     /// The question in this row, or what is wrong with a column of it.
@@ -100,11 +104,22 @@ impl<'a> RowReader<'a> {
         if let Some(source) = &self.file.source {
             return Ok(source.clone());
         }
-        let own = text(columns, "data_source")?.map(str::to_string);
-        let says_nothing = matches!(self.stem.as_str(), "train" | "dev" | "validation" | "test");
-        let name = if says_nothing && !self.folder.is_empty() { &self.folder } else { &self.stem };
-        Ok(own.unwrap_or_else(|| name.clone()))
+        Ok(text(columns, "data_source")?.map_or_else(|| self.name.clone(), str::to_string))
     }
+}
+
+/// The name of a file up to its first dot.
+fn stem(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.split('.').next().unwrap_or_default().to_string()
+}
+
+/// What a file's path says about the data set: its stem, or its folder where the stem is that of a split.
+fn name_of(path: &Path) -> String {
+    let stem = stem(path);
+    let folder = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+    let says_nothing = matches!(stem.as_str(), "train" | "dev" | "validation" | "test");
+    if says_nothing && !folder.is_empty() { folder.into_owned() } else { stem }
 }
 
 /// The trimmed text in a column; `None` where it is missing, null or blank.

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 /// The hub as this user sees it.
 #[derive(Clone)]
 pub struct Hub {
-    pub(super) endpoint: String,
-    /// The folder of `models--org--name` folders.
-    pub(super) cache: PathBuf,
-    pub(super) token: Option<String>,
-    pub(super) offline: bool,
-    pub(super) progress: bool,
+    pub(crate) endpoint: String,
+    /// The folder of `models--org--name` and `datasets--org--name` folders.
+    pub(crate) cache: PathBuf,
+    pub(crate) token: Option<String>,
+    pub(crate) offline: bool,
+    pub(crate) progress: bool,
 }
 
 impl Hub {

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, LOCATION, RANGE};
-use reqwest::{Response, StatusCode};
+use reqwest::{Response, StatusCode, Url};
 use sha2::{Digest, Sha256};
-use zerosearch_learner::{LearnerError, Result};
 
-use super::cache::make_parent;
-use super::fetch::{Failure, Session, unreachable};
+use super::HubError;
+use super::cache::{Folder, make_parent};
+use super::error::Failure;
+use super::session::{Session, silent};
 
 /// So often in a row may a connection break before any new byte has come.
 const TRIES: u32 = 5;
@@ -21,7 +22,7 @@ const TRIES: u32 = 5;
 struct Announced {
     name: String,
     /// Where to ask for its contents.
-    url: String,
+    url: Url,
     /// Its name in the cache: for large files the SHA-256 of the contents.
     etag: String,
     size: Option<u64>,
@@ -29,30 +30,28 @@ struct Announced {
 
 impl Session<'_> {
     /// Makes sure that the file `name` is in the snapshot of `commit`.
-    pub(super) async fn file(&self, commit: &str, name: &str) -> Result<(), Failure> {
-        if self.repository.snapshot(commit).join(name).exists() {
-            return Ok(());
-        }
-        let url = format!("{}/{}/resolve/{commit}/{name}", self.hub.endpoint, self.id.repository);
-        let announced = self.announce(url, name).await?;
-        let blob = self.repository.blob(&announced.etag);
+    pub(crate) async fn file(&self, folder: &Folder, commit: &str, name: &str) -> Result<(), Failure> {
+        let parts = self.repository.site().chain(["resolve", commit]).chain(name.split('/'));
+        let announced = self.announce(self.address(parts), name).await?;
+        let blob = folder.blob(&announced.etag);
         make_parent(&blob)?;
         if !blob.exists() {
             self.blob(&announced, &blob).await?;
         }
-        Ok(self.repository.link(&announced.etag, commit, name)?)
+        Ok(folder.link(&announced.etag, commit, name)?)
     }
 
     /// Asks for a file's head. The hub answers for a large file with a redirect that carries its true name and size;
     /// a redirect within the hub is a renamed repository.
-    async fn announce(&self, mut url: String, name: &str) -> Result<Announced, Failure> {
+    async fn announce(&self, mut url: Url, name: &str) -> Result<Announced, Failure> {
         for _ in 0..5 {
-            let response = self.authorized(self.direct.head(&url)).send().await.map_err(unreachable)?;
+            let response = self.authorized(self.direct.head(url.clone())).send().await.map_err(silent)?;
             let headers = response.headers();
             let status = response.status();
             match text(headers, LOCATION.as_str()) {
                 Some(path) if status.is_redirection() && path.starts_with('/') => {
-                    url = format!("{}{path}", self.hub.endpoint);
+                    let next = url.join(path).ok().filter(|next| next.origin() == url.origin());
+                    url = next.ok_or_else(|| self.refuse(format!("the hub sends `{name}` to `{path}`")))?;
                     continue;
                 }
                 _ if status.is_success() || status.is_redirection() => {}
@@ -88,13 +87,13 @@ impl Session<'_> {
             let problem = match self.transfer(announced, &mut part, &bar).await {
                 Ok(()) if part.is_done(announced.size) => break,
                 Ok(()) => "the connection closed early".to_owned(),
-                Err(Failure::Unreachable(problem)) => problem,
+                Err(Failure::Silent(problem)) => problem,
                 Err(error) => return Err(error),
             };
             failures = if part.length > before { 1 } else { failures + 1 };
             if failures >= TRIES {
                 let got = part.length;
-                return Err(Failure::Unreachable(format!(
+                return Err(Failure::Silent(format!(
                     "{problem}, after {got} bytes of `{name}`; they are kept"
                 )));
             }
@@ -118,22 +117,22 @@ impl Session<'_> {
         bar: &ProgressBar,
     ) -> Result<(), Failure> {
         let name = &announced.name;
-        let mut request = self.authorized(self.client.get(&announced.url));
+        let mut request = self.authorized(self.client.get(announced.url.clone()));
         if part.length > 0 {
             request = request.header(RANGE, format!("bytes={}-", part.length));
         }
-        let mut response = request.send().await.map_err(unreachable)?;
+        let mut response = request.send().await.map_err(silent)?;
         match response.status() {
             StatusCode::PARTIAL_CONTENT if range_start(&response) == Some(part.length) => {}
             StatusCode::OK => part.restart()?,
             StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
                 part.restart()?;
-                return Err(Failure::Unreachable("it cannot resume here".into()));
+                return Err(Failure::Silent("it cannot resume here".into()));
             }
             status => return Err(self.answered(status, name)),
         }
         bar.set_position(part.length);
-        while let Some(bytes) = response.chunk().await.map_err(unreachable)? {
+        while let Some(bytes) = response.chunk().await.map_err(silent)? {
             if announced.size.is_some_and(|size| part.length + bytes.len() as u64 > size) {
                 part.restart()?;
                 return Err(self.refuse(format!("`{name}` is longer than the hub announced")));
@@ -151,7 +150,7 @@ impl Session<'_> {
         if !self.hub.progress || small {
             return ProgressBar::hidden();
         }
-        tracing::info!("fetching {name} of {}", self.id);
+        tracing::info!("fetching {name} of {}", self.repository);
         let bar = size.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
         let template = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
         if let Ok(style) = ProgressStyle::with_template(template) {
@@ -163,7 +162,7 @@ impl Session<'_> {
 
 /// Why a file that came in full cannot be used.
 enum Spoilt {
-    Disk(LearnerError),
+    Disk(HubError),
     Content,
 }
 
@@ -177,7 +176,7 @@ struct Part {
 }
 
 impl Part {
-    fn open(blob: &Path) -> Result<Self> {
+    fn open(blob: &Path) -> Result<Self, HubError> {
         let mut path = blob.as_os_str().to_owned();
         path.push(".incomplete");
         let path = PathBuf::from(path);
@@ -188,7 +187,7 @@ impl Part {
             let length = file.seek(SeekFrom::End(0))?;
             Ok((file, length))
         };
-        let (file, length) = open().map_err(|error| LearnerError::io(&path, error))?;
+        let (file, length) = open().map_err(|error| HubError::io(&path, error))?;
         Ok(Self { path, file, length, ended: false })
     }
 
@@ -196,21 +195,21 @@ impl Part {
         size.map_or(self.ended, |size| self.length == size)
     }
 
-    fn restart(&mut self) -> Result<()> {
+    fn restart(&mut self) -> Result<(), HubError> {
         let rewound = self.file.set_len(0).and_then(|()| self.file.rewind());
         self.length = 0;
-        rewound.map_err(|error| LearnerError::io(&self.path, error))
+        rewound.map_err(|error| HubError::io(&self.path, error))
     }
 
-    fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.write_all(bytes).map_err(|error| LearnerError::io(&self.path, error))?;
+    fn append(&mut self, bytes: &[u8]) -> Result<(), HubError> {
+        self.file.write_all(bytes).map_err(|error| HubError::io(&self.path, error))?;
         self.length += bytes.len() as u64;
         Ok(())
     }
 
     /// Moves the file to its place, unless its contents are not what its name says.
     fn finish(mut self, announced: &Announced, blob: &Path) -> Result<(), Spoilt> {
-        let disk = |error| Spoilt::Disk(LearnerError::io(blob, error));
+        let disk = |error| Spoilt::Disk(HubError::io(blob, error));
         if announced.etag.len() == 64
             && sha256(&mut self.file).map_err(disk)? != announced.etag.to_lowercase()
         {
