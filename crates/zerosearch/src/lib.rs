@@ -7,6 +7,7 @@
 
 pub mod ask;
 pub mod bench;
+pub mod compare;
 pub mod config;
 pub mod curriculum;
 pub mod doctor;

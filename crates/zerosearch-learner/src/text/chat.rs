@@ -28,6 +28,8 @@ impl Message {
 
 /// A compiled chat template and the special tokens it may name.
 pub(super) struct ChatTemplate {
+    /// As the model's files have it.
+    pub(super) source: String,
     environment: Environment<'static>,
     /// `bos_token` and its like, with their spellings.
     named_tokens: Vec<(String, String)>,
@@ -48,7 +50,7 @@ impl ChatTemplate {
         environment
             .add_template_owned(NAME, without_generation_marks(source))
             .map_err(|error| format!("the chat template cannot be read: {error}"))?;
-        Ok(Self { environment, named_tokens })
+        Ok(Self { source: source.to_owned(), environment, named_tokens })
     }
 
     /// Renders a chat, or passes on the template's complaint.

@@ -173,6 +173,11 @@ impl Text {
         self.template.is_some()
     }
 
+    /// The source of the model's chat template, where it has one.
+    pub fn chat_template(&self) -> Option<&str> {
+        self.template.as_ref().map(|template| template.source.as_str())
+    }
+
     /// Renders `messages` as the model was trained to read them. With `add_generation_prompt` the text ends where the
     /// assistant's answer starts. Refused when the model has no template or the template refuses the messages.
     pub fn chat(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {

@@ -62,6 +62,11 @@ impl SelfSearch {
         let engine = SimulatedEngine::new(self.settings.clone(), writer, Arc::clone(&self.quality))?;
         Ok(SelfEngine { engine })
     }
+
+    /// All that decides what a model writes besides the model, as one line of JSON whose `engine` is the name.
+    pub fn identity(&self) -> String {
+        json!({ "engine": ENGINE, "settings": self.settings.identity() }).to_string()
+    }
 }
 
 impl PromptTemplate {

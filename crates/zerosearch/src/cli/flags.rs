@@ -109,3 +109,11 @@ pub(super) fn minutes(text: &str) -> Result<f64, String> {
         _ => Err("give a number above 0, such as 25 or 0.5".into()),
     }
 }
+
+/// A price.
+pub(super) fn price(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(price) if price.is_finite() && price >= 0.0 => Ok(price),
+        _ => Err("give a number, 0 or more".into()),
+    }
+}

@@ -4,6 +4,7 @@ mod ask;
 mod bench;
 mod collect;
 mod collection;
+mod compare;
 mod convert;
 mod doctor;
 mod eval;

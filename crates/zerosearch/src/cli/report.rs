@@ -7,6 +7,7 @@ use clap::Args;
 use zerosearch::report::{Wanted, write};
 use zerosearch::stop::Reason;
 
+use super::flags::price;
 use super::screen::say;
 
 /// Write a page about runs and evaluations: tables, curves, conversations to read
@@ -66,12 +67,5 @@ fn page(text: &str) -> Result<PathBuf, String> {
     match path.extension().and_then(|ending| ending.to_str()) {
         Some("html" | "htm") => Ok(path),
         _ => Err("name a file that ends in .html".into()),
-    }
-}
-
-fn price(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(price) if price.is_finite() && price >= 0.0 => Ok(price),
-        _ => Err("give a number, 0 or more".into()),
     }
 }

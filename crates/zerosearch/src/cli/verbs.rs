@@ -5,8 +5,8 @@ use clap::{Parser, Subcommand};
 use zerosearch::stop::{Reason, Stop};
 
 use super::{
-    ask, bench, collect, convert, doctor, eval, export, index, judge, quickstart, report, score, search,
-    serve, sft, sim, train, world,
+    ask, bench, collect, compare, convert, doctor, eval, export, index, judge, quickstart, report, score,
+    search, serve, sft, sim, train, world,
 };
 
 /// Teaches a language model to answer questions by searching, with a simulated search engine in the training loop.
@@ -40,6 +40,8 @@ enum Verb {
     Sim(sim::Sim),
     /// Measure a policy on questions: EM, sub-EM and F1, with intervals
     Eval(eval::Eval),
+    /// Set evaluations against each other in one table, question by question
+    Compare(compare::Compare),
     /// Play questions with an engine and keep what was searched, found and answered
     Collect(collect::Collect),
     /// Ask a policy one question and watch it search
@@ -80,6 +82,7 @@ impl Cli {
             Verb::Index(it) => it.minutes,
             Verb::Score(it) => it.minutes,
             Verb::Ask(_)
+            | Verb::Compare(_)
             | Verb::Search(_)
             | Verb::Serve(_)
             | Verb::Report(_)
@@ -100,6 +103,7 @@ impl Cli {
             Verb::Sft(it) => it.run(stop).await,
             Verb::Sim(it) => it.run(stop).await,
             Verb::Eval(it) => it.run(stop).await,
+            Verb::Compare(it) => it.run(),
             Verb::Collect(it) => it.run(stop).await,
             Verb::Ask(it) => it.run(stop).await,
             Verb::Index(it) => it.run(stop).await,

@@ -97,6 +97,30 @@ impl Desk {
         }
     }
 
+    /// All that decides what is found, as one line of JSON whose `engine` is a name; the policy itself, where it answers
+    /// its own searches, is not part of it. Nothing where nobody answers.
+    pub fn identity(&self) -> Option<String> {
+        match &self.clerk {
+            Clerk::Nobody => None,
+            Clerk::Engine(engine) => Some(engine.identity()),
+            Clerk::Policy(own) => Some(own.identity()),
+        }
+    }
+
+    /// Whether documents are written for labels, so that noise can be among them.
+    pub fn writes_to_order(&self) -> bool {
+        self.for_all().is_some_and(|engine| engine.writes_to_order())
+    }
+
+    /// Whether documents are made up, so that seeds decide them too.
+    pub fn makes_up(&self) -> bool {
+        match &self.clerk {
+            Clerk::Nobody => false,
+            Clerk::Engine(engine) => engine.makes_up(),
+            Clerk::Policy(_) => true,
+        }
+    }
+
     /// What the calls since the last time were like, as metrics. Latencies go under `timing_s/`, because they differ
     /// from run to run.
     pub fn entries(&self) -> Vec<(&'static str, f64)> {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use tokio::sync::Notify;
 use zerosearch_learner::seed::Seed;
 
-use super::{Summary, summarize};
+use super::{RecipeRecord, Summary, summarize};
 use crate::config::{ConfigFile, EngineName, Plan, Purpose};
 use crate::engines::Engines;
 use crate::learners::{Pool, Voice, simulator_hashes};
@@ -31,6 +31,7 @@ pub struct Collection {
     played: HashMap<(String, usize), Trajectory>,
     broken: Vec<Trajectory>,
     folder: PathBuf,
+    recipe: RecipeRecord,
     seed: Seed,
     max_broken_share: f64,
     unusable: usize,
@@ -69,6 +70,7 @@ impl Collection {
         let stage = Stage::for_evaluation(&plan, text, desk)?;
         let rollout = stage.rollout(policy, 1, seed.purpose("eval"))?;
         rollout.check(questions.questions().iter().map(|question| &**question))?;
+        let recipe = RecipeRecord::of(&plan, &stage, questions.questions());
         let lock = claim(folder, &plan, &collection_hashes(&plan, questions.files(), models)?)?;
         let mut collection = Self {
             rollout,
@@ -77,6 +79,7 @@ impl Collection {
             played: HashMap::new(),
             broken: Vec::new(),
             folder: folder.to_owned(),
+            recipe,
             seed,
             max_broken_share: plan.rl.max_broken_share,
             unusable: questions.skipped(),
@@ -143,7 +146,7 @@ impl Collection {
         self.write(self.stage.lines(&groups, 0))?;
         let cache = self.stage.desk.cache_use();
         let summary = summarize(&groups, self.seed.purpose("bootstrap"));
-        let summary = Summary { unusable: self.unusable, cache, ..summary };
+        let summary = Summary { unusable: self.unusable, cache, ..summary }.of_recipe(&self.recipe);
         replace(&self.folder.join("summary.json"), &serde_json::to_vec_pretty(&summary)?)
             .with_context(|| format!("the results in {} cannot be written", self.folder.display()))?;
         Ok(summary)
@@ -175,11 +178,15 @@ impl Collection {
     /// Reads what was played before. A torn last line would otherwise run into the next one, and broken conversations
     /// are to be had again.
     fn take_up(&mut self) -> Result<()> {
+        let before = RecipeRecord::read(&self.folder)?;
         let mut kept: Vec<TrajectoryLine> = lines(&self.rows())?;
         kept.retain(|line| line.trajectory.ending.teaches());
         self.write(kept.iter())?;
         self.keep(kept.into_iter().map(|line| line.trajectory));
-        Ok(())
+        if !self.played.is_empty() {
+            self.recipe = self.recipe.clone().after(before);
+        }
+        self.recipe.write(&self.folder)
     }
 
     fn keep(&mut self, trajectories: impl IntoIterator<Item = Trajectory>) {

@@ -2,23 +2,28 @@
 
 use std::collections::BTreeMap;
 
-use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use zerosearch_learner::seed::Seed;
 use zerosearch_search::Golds;
 
+use super::bootstrap::{Interval, bootstrap, bootstrap_of_sets, mean};
+use super::{RecipeRecord, Score, Tokens};
 use crate::engines::CacheUse;
-use crate::rollout::{Action, Ending, Group, Scores, Trajectory};
+use crate::rollout::{Action, Ending, Group, Trajectory};
 use crate::run::VERSION;
-
-/// Resamples of the bootstrap.
-const RESAMPLES: usize = 2000;
 
 /// What an evaluation found. A broken conversation counts as a wrong answer and is shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// The version of this form.
     pub version: u32,
+    /// Names how the answers were obtained and scored ([`RecipeRecord::hash`]); none in a file from before there were
+    /// recipes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub recipe: Option<String>,
+    /// Names the questions; none in such a file.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub questions_hash: Option<String>,
     /// Questions asked.
     pub questions: usize,
     /// Conversations about them; 0 in a file from before they were counted.
@@ -33,6 +38,9 @@ pub struct Summary {
     pub unusable: usize,
     /// Mean number of searches in a conversation.
     pub searches_per_question: f64,
+    /// Mean tokens of a conversation; none in a file from before they were counted.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tokens: Option<Tokens>,
     /// What the engine found.
     #[serde(default)]
     pub searches: Searches,
@@ -45,6 +53,10 @@ pub struct Summary {
     pub all: Intervals,
     /// The plain mean over the data sets, however many questions each has.
     pub mean: Means,
+    /// The same means with their intervals: each data set is resampled within itself; none in a file from before they
+    /// were computed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub mean_intervals: Option<Intervals>,
     /// For each data set.
     pub sources: BTreeMap<String, Intervals>,
 }
@@ -76,18 +88,6 @@ pub struct Intervals {
     pub f1: Interval,
 }
 
-/// A mean over all conversations and its 95 % interval: percentiles of the means of 2,000 seeded resamples of the
-/// questions, each with all its conversations.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Interval {
-    /// The mean.
-    pub mean: f64,
-    /// 2.5 % of the resamples lie below.
-    pub low: f64,
-    /// 2.5 % of the resamples lie above.
-    pub high: f64,
-}
-
 /// Three plain means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Means {
@@ -107,8 +107,8 @@ pub fn summarize(groups: &[Group], seed: Seed) -> Summary {
         by_source.entry(&group.question.source).or_default().push(group);
     }
     let sources: BTreeMap<String, Intervals> = by_source
-        .into_iter()
-        .map(|(source, groups)| (source.to_owned(), intervals(&groups, seed.purpose(source))))
+        .iter()
+        .map(|(source, groups)| ((*source).to_owned(), intervals(groups, seed.purpose(source))))
         .collect();
     let asked = rows
         .iter()
@@ -117,12 +117,15 @@ pub fn summarize(groups: &[Group], seed: Seed) -> Summary {
     let plain = |score: fn(&Intervals) -> f64| mean(&sources.values().map(score).collect::<Vec<_>>());
     Summary {
         version: VERSION,
+        recipe: None,
+        questions_hash: None,
         questions: groups.len(),
         conversations: rows.len(),
         answered: rows.iter().filter(|row| matches!(row.ending, Ending::Answered(_))).count(),
         broken: rows.iter().filter(|row| matches!(row.ending, Ending::Broken(_))).count(),
         unusable: 0,
         searches_per_question: asked.count() as f64 / rows.len().max(1) as f64,
+        tokens: Some(Tokens::of(rows.iter().copied())),
         searches: searches(groups),
         cache: None,
         reward: mean(&rows.iter().map(|row| f64::from(row.reward)).collect::<Vec<_>>()),
@@ -132,6 +135,7 @@ pub fn summarize(groups: &[Group], seed: Seed) -> Summary {
             sub_em: plain(|it| it.sub_em.mean),
             f1: plain(|it| it.f1.mean),
         },
+        mean_intervals: mean_intervals(by_source.values(), seed.purpose("mean over sets")),
         sources,
     }
 }
@@ -161,60 +165,44 @@ fn searches(groups: &[Group]) -> Searches {
 }
 
 fn intervals(groups: &[&Group], seed: Seed) -> Intervals {
-    let interval = |name: &str, score: fn(&Scores) -> f32| {
-        let of_group = |group: &&Group| {
-            let rows = group.trajectories.iter().map(|row| f64::from(score(&row.scores)));
-            mean(&rows.collect::<Vec<_>>())
-        };
-        let values: Vec<f64> = groups.iter().map(of_group).collect();
-        bootstrap(&values, seed.purpose(name))
+    Intervals::of(groups.len(), |score| bootstrap(&values(groups, score), seed.purpose(score.key())))
+}
+
+/// Of the mean of all of `sets`; nothing without any.
+fn mean_intervals<'a>(sets: impl Iterator<Item = &'a Vec<&'a Group>>, seed: Seed) -> Option<Intervals> {
+    let sets: Vec<&Vec<&Group>> = sets.collect();
+    let interval = |score: Score| {
+        let values: Vec<Vec<f64>> = sets.iter().map(|set| values(set, score)).collect();
+        bootstrap_of_sets(&values, seed.purpose(score.key())).unwrap_or_else(|| bootstrap(&[], seed))
     };
-    Intervals {
-        questions: groups.len(),
-        em: interval("em", |scores| scores.em),
-        sub_em: interval("sub_em", |scores| scores.sub_em),
-        f1: interval("f1", |scores| scores.f1),
+    let questions = sets.iter().map(|set| set.len()).sum();
+    (!sets.is_empty()).then(|| Intervals::of(questions, interval))
+}
+
+/// What each question scored: the mean over its conversations.
+fn values(groups: &[&Group], score: Score) -> Vec<f64> {
+    let of_group = |group: &&Group| {
+        let rows = group.trajectories.iter().map(|row| f64::from(score.of(&row.scores)));
+        mean(&rows.collect::<Vec<_>>())
+    };
+    groups.iter().map(of_group).collect()
+}
+
+impl Intervals {
+    /// What `interval` gives for each score.
+    fn of(questions: usize, interval: impl Fn(Score) -> Interval) -> Self {
+        Self { questions, em: interval(Score::Em), sub_em: interval(Score::SubEm), f1: interval(Score::F1) }
     }
-}
-
-/// The percentile bootstrap (Efron 1979) of a mean.
-pub fn bootstrap(values: &[f64], seed: Seed) -> Interval {
-    if values.is_empty() {
-        return Interval { mean: 0.0, low: 0.0, high: 0.0 };
-    }
-    let mut generator = seed.generator();
-    middle(mean(values), || resampled(values, &mut generator))
-}
-
-/// The percentile bootstrap of the difference of two means; nothing where either has no values.
-pub(crate) fn bootstrap_difference(more: &[f64], less: &[f64], seed: Seed) -> Option<Interval> {
-    if more.is_empty() || less.is_empty() {
-        return None;
-    }
-    let mut generator = seed.generator();
-    let resample = || resampled(more, &mut generator) - resampled(less, &mut generator);
-    Some(middle(mean(more) - mean(less), resample))
-}
-
-/// The mean of as many of `values` as there are, drawn with replacement.
-fn resampled(values: &[f64], generator: &mut impl RngExt) -> f64 {
-    let drawn = (0..values.len()).map(|_| values[generator.random_range(0..values.len())]);
-    drawn.sum::<f64>() / values.len() as f64
-}
-
-/// `mean`, between the ends of the middle 95 % of what `resample` gives.
-fn middle(mean: f64, mut resample: impl FnMut() -> f64) -> Interval {
-    let mut resamples: Vec<f64> = (0..RESAMPLES).map(|_| resample()).collect();
-    resamples.sort_by(f64::total_cmp);
-    let at = |share: f64| resamples[((RESAMPLES - 1) as f64 * share).round() as usize];
-    Interval { mean, low: at(0.025), high: at(0.975) }
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
 impl Summary {
+    /// The same, of answers that were obtained as `record` says.
+    #[must_use]
+    pub fn of_recipe(self, record: &RecipeRecord) -> Self {
+        let (recipe, questions) = (record.hash.clone(), record.questions.hash.clone());
+        Self { recipe: Some(recipe), questions_hash: Some(questions), ..self }
+    }
+
     /// Whether no larger share than `max_broken_share` of the conversations is broken: a worse evaluation measures our
     /// outages, not the policy.
     pub fn is_sound(&self, max_broken_share: f64) -> bool {
@@ -224,22 +212,32 @@ impl Summary {
     /// The summary in one line.
     pub fn line(&self) -> String {
         format!(
-            "EM {:.3}  sub-EM {:.3}  F1 {:.3}  searches {:.2}  answered {}/{}  broken {}",
+            "EM {:.3}  sub-EM {:.3}  F1 {:.3}  searches {:.2}  answered {}/{}  broken {}  {}",
             self.all.em.mean,
             self.all.sub_em.mean,
             self.all.f1.mean,
             self.searches_per_question,
             self.answered,
             self.conversations,
-            self.broken
+            self.broken,
+            self.names()
         )
     }
 
-    /// The summary as a table: a line for each data set and one for all, each score with its interval.
+    /// What names the recipe and the questions, in words.
+    fn names(&self) -> String {
+        let known = |hash: &Option<String>| hash.clone().unwrap_or_else(|| "unknown".into());
+        format!("recipe {}  questions {}", known(&self.recipe), known(&self.questions_hash))
+    }
+
+    /// The summary as a table: a line for each data set, one for all questions, and one for the mean over data sets
+    /// where there are several, each score with its interval; last what names the recipe.
     pub fn table(&self) -> String {
         let mut table = format!("{:<18}{:>6}   {:<22}{:<22}{:<22}\n", "", "n", "EM", "sub-EM", "F1");
         let named = self.sources.iter().map(|(name, intervals)| (name.as_str(), intervals));
-        for (name, it) in named.chain([("all", &self.all)]) {
+        let means = self.mean_intervals.iter().filter(|_| self.sources.len() > 1);
+        let means = means.map(|means| ("mean over sets", means));
+        for (name, it) in named.chain([("all", &self.all)]).chain(means) {
             let (em, sub_em, f1) = (it.em.words(), it.sub_em.words(), it.f1.words());
             table.push_str(&format!("{name:<18}{:>6}   {em:<22}{sub_em:<22}{f1:<22}\n", it.questions));
         }
@@ -247,6 +245,9 @@ impl Summary {
             "searches per question {:.2}, answered {} of {}, broken {}\n",
             self.searches_per_question, self.answered, self.conversations, self.broken
         ));
+        if let Some(tokens) = &self.tokens {
+            table.push_str(&tokens.line());
+        }
         if self.searches.with_documents > 0 {
             table.push_str(&self.searches.line());
         }
@@ -257,6 +258,8 @@ impl Summary {
             table
                 .push_str(&format!("{} rows without a question or an answer were left out\n", self.unusable));
         }
+        table.push_str(&self.names());
+        table.push('\n');
         table
     }
 }
@@ -277,13 +280,6 @@ impl Searches {
     }
 }
 
-impl Interval {
-    /// The interval in words.
-    pub fn words(&self) -> String {
-        format!("{:.3} [{:.3}, {:.3}]", self.mean, self.low, self.high)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -292,7 +288,7 @@ mod tests {
 
     use super::*;
     use crate::qa::Question;
-    use crate::rollout::{Transcript, Turn};
+    use crate::rollout::{Scores, Transcript, Turn};
 
     fn group(source: &str, ending: Ending, f1: f32) -> Group {
         let question = Arc::new(Question {
@@ -329,6 +325,25 @@ mod tests {
         assert_eq!((summary.all.f1.mean, summary.mean.f1, summary.searches_per_question), (0.5, 0.375, 1.0));
         assert_eq!(summary.sources["hotpotqa"].f1, Interval { mean: 0.0, low: 0.0, high: 0.0 });
         assert_eq!(summary, summarize(&groups, Seed::run(1)));
+        // Without spread in either set there is none in their mean.
+        let means = summary.mean_intervals.unwrap();
+        assert_eq!((means.questions, means.f1.mean), (3, 0.375));
+        assert_eq!(means.em, Interval { mean: 0.0, low: 0.0, high: 0.0 });
+        assert!(summarize(&[], Seed::run(1)).mean_intervals.is_none());
+    }
+
+    /// As version 0.1 wrote them before there were recipes.
+    #[test]
+    fn an_old_file_is_read_and_what_it_lacks_stays_unknown() {
+        let interval = serde_json::json!({"mean": 0.5, "low": 0.25, "high": 0.75});
+        let scores = serde_json::json!({"questions": 2, "em": interval, "sub_em": interval, "f1": interval});
+        let old = serde_json::json!({
+            "version": 1, "questions": 2, "answered": 2, "broken": 0, "searches_per_question": 1.0, "reward": 0.5,
+            "all": scores, "mean": {"em": 0.5, "sub_em": 0.5, "f1": 0.5}, "sources": {"nq": scores},
+        });
+        let read: Summary = serde_json::from_value(old).unwrap();
+        assert_eq!((&read.recipe, &read.tokens, &read.mean_intervals), (&None, &None, &None));
+        assert!(read.table().ends_with("recipe unknown  questions unknown\n"), "{}", read.table());
     }
 
     /// By hand: scores 1 and 0 of two conversations are 0.5 of one question; both searches have documents, one of them
@@ -358,18 +373,5 @@ mod tests {
             questions_without_gold: 1,
         };
         assert_eq!(summary.searches, expected);
-    }
-
-    /// For 400 coin flips with 200 heads the normal interval is 0.5 +- 1.96 * sqrt(0.25 / 400) = [0.451, 0.549].
-    #[test]
-    fn intervals_agree_with_the_normal_approximation() {
-        let values: Vec<f64> = (0..400).map(|index| f64::from(index % 2)).collect();
-        let found = bootstrap(&values, Seed::run(3));
-        assert_eq!(found.mean, 0.5);
-        assert!((found.low - 0.451).abs() < 0.01 && (found.high - 0.549).abs() < 0.01, "{found:?}");
-        // The difference from 400 ones has the same spread.
-        let from_one = bootstrap_difference(&[1.0; 400], &values, Seed::run(3)).unwrap();
-        assert!((from_one.low - 0.451).abs() < 0.01 && (from_one.high - 0.549).abs() < 0.01, "{from_one:?}");
-        assert_eq!(bootstrap_difference(&values, &[], Seed::run(3)), None);
     }
 }

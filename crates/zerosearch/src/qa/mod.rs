@@ -16,4 +16,4 @@ pub use place::{Origin, check_places, locate};
 pub use question::Question;
 pub use read::{QuestionFile, Unusable};
 pub use reward::Reward;
-pub use score::{score, score_ending, token_f1};
+pub use score::{SCORER, score, score_ending, token_f1};

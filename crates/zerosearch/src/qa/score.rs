@@ -5,6 +5,10 @@ use std::collections::HashMap;
 use super::normalize;
 use crate::rollout::{Ending, Scores};
 
+/// What gives the scores, and its version. Another rule here or in [`normalize`] needs another version: results of
+/// different ones cannot be compared.
+pub const SCORER: &str = "squad-normalised em/sub_em/f1, 1";
+
 /// How right `answer` is, each score taken for itself as the best over all golden answers. No answer scores 0.
 ///
 /// A golden answer of which normalisation leaves nothing (`The`, `?!`) matches only an answer of which nothing is
@@ -54,6 +58,8 @@ fn best(a: Scores, b: Scores) -> Scores {
 
 #[cfg(test)]
 mod tests {
+    use sha2::{Digest, Sha256};
+
     use super::*;
 
     fn golds(answers: &[&str]) -> Vec<String> {
@@ -111,5 +117,30 @@ mod tests {
         let scores = score(Some("New York"), &golds(&["Boston", "York"]));
         assert_eq!((scores.em, scores.sub_em), (0.0, 1.0));
         assert!((scores.f1 - 2.0 / 3.0).abs() < 1e-6);
+    }
+
+    /// What 1,884 phrases of up to three of these words are normalised to and score against two others, as one digest. Where it changes, so do
+    /// scores that were published under [`SCORER`]: give that another version, then put the new digest here.
+    #[test]
+    fn the_scorers_version_stands_for_its_scores() {
+        const WORDS: [&str; 12] =
+            ["the", "A", "New", "york", "U.S.", "usa", "Beyoncé", "“an", "1,000", "-", "é\u{a0}x", "İ"];
+        let mut phrases: Vec<String> = WORDS.iter().map(ToString::to_string).collect();
+        for length in 0..2 {
+            let longer: Vec<String> = phrases
+                .iter()
+                .filter(|phrase| phrase.split(' ').count() == length + 1)
+                .flat_map(|phrase| WORDS.iter().map(move |word| format!("{phrase} {word}")))
+                .collect();
+            phrases.extend(longer);
+        }
+        let mut digest = Sha256::new();
+        for (at, answer) in phrases.iter().enumerate() {
+            let golds = [at * 7 + 1, at * 31 + 5].map(|at| phrases[at % phrases.len()].clone());
+            let Scores { em, sub_em, f1 } = score(Some(answer), &golds);
+            digest.update(format!("{}|{em}|{sub_em}|{f1}\n", normalize(answer)));
+        }
+        let digest: String = digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!((SCORER, digest.as_str()), ("squad-normalised em/sub_em/f1, 1", "7ea19785e72c1856"));
     }
 }

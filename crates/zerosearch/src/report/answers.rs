@@ -1,27 +1,18 @@
 //! Answers: what one evaluation's conversations scored, question by question, and what they took.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
 
-use crate::rollout::{Action, Author, Scores, Trajectory};
+use crate::eval;
+use crate::rollout::{Action, Author, Trajectory};
 use crate::run::{TrajectoryLine, for_each_line};
-
-/// What tells a question from all others: data set, id and words.
-pub(super) type Key = (String, String, String);
-
-/// The key of `trajectory`'s question.
-pub(super) fn key_of(trajectory: &Trajectory) -> Key {
-    let question = &trajectory.question;
-    (question.source.clone(), question.id.clone(), question.text.clone())
-}
 
 /// The answers of one evaluation.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Answers {
     /// The scores of each question.
-    pub(super) scores: BTreeMap<Key, Scores>,
+    pub(super) scores: eval::Answers,
     /// What the conversations took.
     pub(super) effort: Effort,
 }
@@ -43,7 +34,7 @@ impl Answers {
         let mut answers = Self::default();
         for_each_line(path, |line: TrajectoryLine| {
             answers.effort.add(&line.trajectory);
-            answers.scores.insert(key_of(&line.trajectory), line.trajectory.scores);
+            answers.scores.add(&line.trajectory);
         })?;
         Ok(answers)
     }

@@ -1,13 +1,10 @@
 //! A comparison: what evaluations found, side by side and question by question.
 
-use zerosearch_learner::seed::Seed;
-
 use super::answers::Answers;
 use super::source::Source;
 use super::table::Table;
 use super::whiskers::{Whisker, Whiskers};
-use crate::eval::{Interval, Intervals, Summary, bootstrap};
-use crate::rollout::Scores;
+use crate::eval::{Interval, Intervals, Score, Summary};
 
 /// One evaluation under the name that the report gives it.
 #[derive(Debug)]
@@ -79,28 +76,18 @@ pub(super) fn changes(all: &[Examined]) -> Option<Table> {
         Table::new("Differences on the questions that both answered, with 95 % bootstrap intervals", &head);
     table.numbers_from = 2;
     for later in rest {
-        let pairs = pairs(&first.answers, &later.answers);
-        if pairs.is_empty() {
+        let found = Score::ALL.map(|score| later.answers.scores.difference(&first.answers.scores, score));
+        if found[0].paired == 0 {
             continue;
         }
-        let mut row = vec![first.title.clone(), later.title.clone(), pairs.len().to_string()];
-        row.push(change(&pairs, "em", |it| it.em));
-        row.push(change(&pairs, "sub_em", |it| it.sub_em));
-        row.push(change(&pairs, "f1", |it| it.f1));
+        let mut row = vec![first.title.clone(), later.title.clone(), found[0].paired.to_string()];
+        row.extend(found.iter().filter_map(|it| it.all).map(signed));
         table.push(row);
     }
     (!table.rows.is_empty()).then_some(table)
 }
 
-fn pairs<'a>(before: &'a Answers, after: &'a Answers) -> Vec<(&'a Scores, &'a Scores)> {
-    before.scores.iter().filter_map(|(key, scores)| Some((scores, after.scores.get(key)?))).collect()
-}
-
-fn change(pairs: &[(&Scores, &Scores)], name: &str, score: fn(&Scores) -> f32) -> String {
-    let difference =
-        |(before, after): &(&Scores, &Scores)| f64::from(score(after)) - f64::from(score(before));
-    let differences: Vec<f64> = pairs.iter().map(difference).collect();
-    let it = bootstrap(&differences, Seed::run(1).purpose("paired").purpose(name));
+fn signed(it: Interval) -> String {
     format!("{:+.3} ({:+.3} to {:+.3})", it.mean, it.low, it.high)
 }
 
@@ -133,12 +120,11 @@ fn whiskers_of(it: &Examined, score: fn(&Intervals) -> Interval) -> Vec<Whisker>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::eval;
 
     fn answers(f1: &[(&str, f32)]) -> Answers {
-        let score = |(id, f1): &(&str, f32)| {
-            (("nq".into(), (*id).into(), "q".into()), Scores { f1: *f1, ..Scores::default() })
-        };
-        Answers { scores: f1.iter().map(score).collect(), ..Answers::default() }
+        let rows: Vec<(&str, &str, f32)> = f1.iter().map(|(id, f1)| ("nq", *id, *f1)).collect();
+        Answers { scores: eval::Answers::of_f1(&rows), ..Answers::default() }
     }
 
     fn it(title: &str, f1: &[(&str, f32)]) -> Examined {

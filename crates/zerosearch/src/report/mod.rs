@@ -23,3 +23,5 @@ mod vocabulary;
 mod whiskers;
 
 pub use page::{Made, Wanted, write};
+pub(crate) use source::{names, refuse_other_version};
+pub(crate) use table::Table;

@@ -16,11 +16,11 @@ use serde::Serialize;
 use zerosearch_learner::seed::Seed;
 use zerosearch_learner::text::Text;
 
-use super::answers::{Key, key_of};
 use super::comparison::Examined;
 use super::conversation::{Conversation, Setting};
 use super::source::{Source, numbered_files};
 use super::vocabulary::Vocabularies;
+use crate::eval::{Key, key_of};
 use crate::run::{Directory, Row, TrajectoryLine, for_each_line, lines};
 
 const MOST_STEPS: usize = 100;
@@ -90,11 +90,11 @@ fn spread(steps: &[u64], most: usize) -> Vec<u64> {
 fn of_step(played: &[TrajectoryLine], step: u64, text: Option<&Text>) -> Vec<Conversation> {
     let mut groups: HashMap<Key, Vec<f32>> = HashMap::new();
     for line in played {
-        groups.entry(key_of(&line.trajectory)).or_default().push(line.trajectory.reward);
+        groups.entry(key_of(&line.trajectory.question)).or_default().push(line.trajectory.reward);
     }
     let shown = |number: usize| {
         let line = &played[number];
-        let group = groups.get(&key_of(&line.trajectory)).map_or(&[][..], Vec::as_slice);
+        let group = groups.get(&key_of(&line.trajectory.question)).map_or(&[][..], Vec::as_slice);
         Conversation::new(line, Setting { text, group, training: true })
     };
     let rewards: Vec<f32> = played.iter().map(|line| line.trajectory.reward).collect();
@@ -147,7 +147,7 @@ fn examinations(
         let text = vocabularies.for_source(it.source, source);
         let mut conversations: BTreeMap<Key, Conversation> = BTreeMap::new();
         for_each_line(&source.evaluations[*number].rows, |line: TrajectoryLine| {
-            let key = key_of(&line.trajectory);
+            let key = key_of(&line.trajectory.question);
             if wanted.contains(&key) {
                 let setting = Setting { text: text.as_deref(), group: &[], training: false };
                 conversations.insert(key, Conversation::new(&line, setting));
@@ -185,7 +185,7 @@ fn questions(shown: &[Shown<'_>]) -> Vec<Key> {
     let mut taken = vec![0; shown.len()];
     let mut questions = Vec::new();
     for (_, _, key) in order {
-        let has = |at: &usize| shown[*at].1.answers.scores.contains_key(key);
+        let has = |at: &usize| shown[*at].1.answers.scores.has(key);
         let having: Vec<usize> = (0..shown.len()).filter(has).collect();
         if having.iter().all(|at| taken[*at] < MOST_QUESTIONS) {
             having.into_iter().for_each(|at| taken[at] += 1);

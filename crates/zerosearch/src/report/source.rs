@@ -173,7 +173,7 @@ fn text(path: &Path) -> Result<String> {
 }
 
 /// Refuses a record that this program would misread.
-fn refuse_other_version(path: &Path) -> Result<()> {
+pub(crate) fn refuse_other_version(path: &Path) -> Result<()> {
     let record: Value = read_json(path)?;
     let version = record.get("version").cloned().unwrap_or(Value::Null);
     if version == VERSION {
@@ -195,7 +195,7 @@ fn not_a_source(folder: &Path) -> Problem {
 }
 
 /// The last part of each folder's path; where two are the same, as many parts as tell them apart.
-pub(super) fn names(folders: &[PathBuf]) -> Vec<String> {
+pub(crate) fn names(folders: &[PathBuf]) -> Vec<String> {
     let parts: Vec<Vec<String>> = folders.iter().map(|folder| parts_of(folder)).collect();
     let name = |parts: &[String], count: usize| parts[parts.len().saturating_sub(count)..].join("/");
     let longest = parts.iter().map(Vec::len).max().unwrap_or(0);

@@ -4,21 +4,21 @@ use serde::Serialize;
 
 /// Rows of as many cells as the head has.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub(super) struct Table {
-    pub(super) caption: String,
-    pub(super) head: Vec<String>,
-    pub(super) rows: Vec<Vec<String>>,
+pub(crate) struct Table {
+    pub(crate) caption: String,
+    pub(crate) head: Vec<String>,
+    pub(crate) rows: Vec<Vec<String>>,
     /// From which column on cells are numbers and stand to the right.
-    pub(super) numbers_from: usize,
+    pub(crate) numbers_from: usize,
 }
 
 impl Table {
-    pub(super) fn new(caption: &str, head: &[&str]) -> Self {
+    pub(crate) fn new(caption: &str, head: &[&str]) -> Self {
         let head = head.iter().map(|word| (*word).to_owned()).collect();
         Self { caption: caption.to_owned(), head, rows: Vec::new(), numbers_from: 1 }
     }
 
-    pub(super) fn push(&mut self, row: Vec<String>) {
+    pub(crate) fn push(&mut self, row: Vec<String>) {
         self.rows.push(row);
     }
 }

@@ -12,6 +12,7 @@ use super::stage::Stage;
 use super::synthetic::Reward;
 use crate::config::{self, AlgorithmName, Plan};
 use crate::engines::{Engines, Stock, needs_stock};
+use crate::eval::RecipeRecord;
 use crate::learners::{Opened, Pool};
 use crate::problem::problem;
 use crate::progress::Progress;
@@ -77,6 +78,7 @@ impl Course {
                 Some(Evaluations {
                     every: plan.eval.every as u64,
                     questions: questions.questions().to_vec(),
+                    recipe: RecipeRecord::of(&plan, &stage, questions.questions()),
                     stage,
                     unusable: questions.skipped(),
                 })

@@ -6,7 +6,7 @@ use anyhow::Result;
 use zerosearch_learner::Policy;
 
 use super::{Course, Stage};
-use crate::eval::{Summary, summarize};
+use crate::eval::{RecipeRecord, Summary, summarize};
 use crate::qa::Question;
 use crate::rollout::{Group, play_all};
 use crate::run::{Row, Run, replace};
@@ -17,6 +17,7 @@ pub(super) struct Evaluations {
     pub(super) every: u64,
     pub(super) questions: Vec<Arc<Question>>,
     pub(super) stage: Stage,
+    pub(super) recipe: RecipeRecord,
     /// Rows of the question files that were left out.
     pub(super) unusable: usize,
 }
@@ -44,7 +45,9 @@ impl Course {
         run.write_rows(&run.directory().eval_rows(step), evaluations.stage.lines(&groups, step))?;
         let summary = summarize(&groups, self.seed.purpose("bootstrap"));
         let cache = evaluations.stage.desk.cache_use();
-        let summary = Summary { unusable: evaluations.unusable, cache, ..summary };
+        let summary =
+            Summary { unusable: evaluations.unusable, cache, ..summary }.of_recipe(&evaluations.recipe);
+        evaluations.recipe.write(run.directory().root())?;
         replace(&run.directory().eval(step), &serde_json::to_vec_pretty(&summary)?)?;
         // Its calls are not those of training.
         evaluations.stage.desk.entries();

@@ -5,6 +5,7 @@ mod bad_input;
 mod bench;
 mod cli;
 mod collect;
+mod compare;
 mod configs;
 mod house;
 mod hub;
