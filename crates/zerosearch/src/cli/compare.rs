@@ -1,11 +1,11 @@
 //! `zerosearch compare`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use zerosearch::compare::{Named, Prices, Wanted, compare};
+use zerosearch::compare::{Named, Prices, Table, Wanted, compare};
 use zerosearch::eval::Score;
 use zerosearch::stop::Reason;
 
@@ -37,12 +37,19 @@ pub(super) struct Compare {
     /// The evaluation that the others are set against, by its name or its folder [default: the first]
     #[arg(long, value_name = "FOLDER")]
     baseline: Option<String>,
-    /// The score shown: em, sub_em or f1
-    #[arg(long, value_name = "SCORE", default_value = "em", hide_possible_values = true, value_parser = score())]
-    score: Score,
+    #[command(flatten)]
+    shown: Shown,
     /// Write table.json, table.csv and table.md into this folder, too
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+}
+
+/// What a table of evaluations shows.
+#[derive(Args, Debug)]
+pub(super) struct Shown {
+    /// The score of the table of several evaluations: em, sub_em or f1
+    #[arg(long, value_name = "SCORE", default_value = "em", hide_possible_values = true, value_parser = score())]
+    score: Score,
     /// What 1,000 searches cost: adds what 1,000 questions cost
     #[arg(long, value_name = "USD", value_parser = price)]
     price_per_1000_searches: Option<f64>,
@@ -53,21 +60,33 @@ pub(super) struct Compare {
 
 impl Compare {
     pub(super) fn run(self) -> Result<Option<Reason>> {
+        let wanted = self.shown.wanted(self.baseline);
+        show(&compare(&Named::all(&self.folders)?, &wanted)?, self.out.as_deref())?;
+        Ok(None)
+    }
+}
+
+impl Shown {
+    /// The table wanted, against the evaluation `baseline`.
+    pub(super) fn wanted(&self, baseline: Option<String>) -> Wanted {
         let prices = Prices {
             per_1000_searches: self.price_per_1000_searches,
             per_million_tokens: self.price_per_million_tokens,
         };
-        let wanted = Wanted { score: self.score, baseline: self.baseline, prices };
-        let table = compare(&Named::all(&self.folders)?, &wanted)?;
-        if let Some(folder) = &self.out {
-            table.write(folder)?;
-        }
-        say(table.text().trim_end());
-        if let Some(folder) = &self.out {
-            say(&format!("\n{}: table.json, table.csv, table.md", folder.display()));
-        }
-        Ok(None)
+        Wanted { score: self.score, baseline, prices }
     }
+}
+
+/// Writes `table` into `folder`, if one is named, and prints it.
+pub(super) fn show(table: &Table, folder: Option<&Path>) -> Result<()> {
+    if let Some(folder) = folder {
+        table.write(folder)?;
+    }
+    say(table.text().trim_end());
+    if let Some(folder) = folder {
+        say(&format!("\n{}: table.json, table.csv, table.md", folder.display()));
+    }
+    Ok(())
 }
 
 /// A score by its name.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use zerosearch::compare::{Named, compare};
 use zerosearch::config::{Plan, Purpose, Setting};
 use zerosearch::eval::{Collection, Method};
 use zerosearch::learners::{self, Pool};
@@ -11,6 +12,7 @@ use zerosearch::problem::problem;
 use zerosearch::stop::{Reason, Stop};
 
 use super::collection::{CollectionFlags, play};
+use super::compare::{Shown, show};
 use super::screen::say;
 
 /// Measure a policy on questions: EM, sub-EM and F1, with intervals
@@ -22,7 +24,8 @@ use super::screen::say;
 /// A simulated engine is played by simulator.model or simulator.urls. Without either, a checkpoint of a run is measured
 /// with the model that it was trained with: the run's simulator.model, or the weights that it started from.
 ///
-/// Several methods and several engines are measured one after the other, each pair in a folder of its own below --out.
+/// Several methods and several engines are measured one after the other, each pair in a folder of its own below --out,
+/// and set against the first in one table, as `compare` does.
 /// The methods are those of the paper's tables: direct (an answer at once), cot (thoughts, then an answer), rag (what a
 /// search for the question finds is in the prompt), ra-agent (ReAct: thoughts and searches in turns, after an example),
 /// search-o1 (the policy reads what each search finds apart, and goes on with its notes), r1 (as cot, for a policy that
@@ -43,6 +46,8 @@ pub(super) struct Eval {
     /// commas between them. What a method says wins over the config file and over other flags
     #[arg(long = "method", value_name = "METHOD", value_delimiter = ',')]
     methods: Vec<String>,
+    #[command(flatten)]
+    shown: Shown,
     #[command(flatten)]
     pub(super) flags: CollectionFlags,
 }
@@ -66,12 +71,16 @@ impl Eval {
             }
             return Ok(None);
         }
+        let mut finished = Vec::new();
         for (cell, collection) in opened(cells).await? {
             say(&format!("{}:", cell.name));
             if let Err(reason) = play(collection, &cell.folder, stop).await? {
                 return Ok(Some(reason));
             }
+            say("");
+            finished.push(Named { name: cell.name, folder: cell.folder });
         }
+        show(&compare(&finished, &self.shown.wanted(None))?, Some(&self.flags.out))?;
         Ok(None)
     }
 

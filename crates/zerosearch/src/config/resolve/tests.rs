@@ -21,8 +21,7 @@ fn a_plan_is_a_config_file_that_resolves_to_itself() {
 
 #[test]
 fn every_key_but_the_folder_is_part_of_the_plan() {
-    let chosen =
-        "[rollout]\nprompt = \"p\"\nhint = \"h\"\n[simulator]\nmode = \"template\"\ntemplate = \"t\"\n";
+    let chosen = "[rollout]\nprompt = \"p\"\nhint = \"h\"\ndistill = \"d\"\n[simulator]\nmode = \"template\"\ntemplate = \"t\"\n";
     let file =
         ConfigFile::parse(&format!("{LEAST}{chosen}"), &["model.tokenizer=t".parse().unwrap()]).unwrap();
     let text = file.resolve(Purpose::Train).unwrap().to_toml().unwrap();
