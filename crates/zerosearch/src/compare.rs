@@ -10,6 +10,7 @@ mod differing;
 mod entry;
 mod grids;
 mod markdown;
+mod scored;
 mod sheet;
 mod table;
 mod text;
@@ -17,17 +18,18 @@ mod text;
 pub use cost::Prices;
 pub use differing::{Differing, Recipes};
 pub use entry::Named;
-pub use table::{Row, RowDifference, Table};
+pub use scored::{RowDifference, Scored, ScoredRow};
+pub use table::{Row, Table};
 
 use crate::eval::Score;
 use crate::problem::problem;
 use entry::Entry;
 
 /// What a table shows of the evaluations.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Wanted {
-    /// The score.
-    pub score: Score,
+    /// The scores, at least one.
+    pub scores: Vec<Score>,
     /// The name or the folder of the evaluation that others are set against; the first where none is named.
     pub baseline: Option<String>,
     /// What searches and tokens cost.

@@ -47,9 +47,10 @@ pub(super) struct Compare {
 /// What a table of evaluations shows.
 #[derive(Args, Debug)]
 pub(super) struct Shown {
-    /// The score of the table of several evaluations: em, sub_em or f1
-    #[arg(long, value_name = "SCORE", default_value = "em", hide_possible_values = true, value_parser = score())]
-    score: Score,
+    /// The scores that the table of several evaluations shows: em, sub_em, f1, with commas between them
+    #[arg(long = "score", value_name = "SCORE", value_delimiter = ',', default_value = "em,sub_em,f1",
+        hide_possible_values = true, value_parser = score())]
+    scores: Vec<Score>,
     /// What 1,000 searches cost: adds what 1,000 questions cost
     #[arg(long, value_name = "USD", value_parser = price)]
     price_per_1000_searches: Option<f64>,
@@ -73,7 +74,7 @@ impl Shown {
             per_1000_searches: self.price_per_1000_searches,
             per_million_tokens: self.price_per_million_tokens,
         };
-        Wanted { score: self.score, baseline, prices }
+        Wanted { scores: self.scores.clone(), baseline, prices }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The grids of a table: its numbers in words, cell by cell, for text and for Markdown alike.
 
-use super::{Row, RowDifference, Table};
+use super::{RowDifference, Scored, ScoredRow, Table};
 use crate::report::Table as Grid;
 
 /// What the words in a table mean.
@@ -14,16 +14,19 @@ const NOTHING: &str = "-";
 impl Table {
     /// Scores, differences, what it took, and what was asked of whom.
     pub(super) fn grids(&self) -> Vec<Grid> {
-        let mut grids = vec![self.scores()];
-        if !self.differences.is_empty() {
-            grids.push(self.paired());
+        let mut grids = Vec::new();
+        for scored in &self.scores {
+            grids.push(self.scores_of(scored));
+            if !scored.differences.is_empty() {
+                grids.push(self.paired(scored));
+            }
         }
         grids.extend([self.effort(), self.origins()]);
         grids
     }
 
-    fn scores(&self) -> Grid {
-        let caption = format!("{} with 95 % bootstrap intervals", self.title);
+    fn scores_of(&self, scored: &Scored) -> Grid {
+        let caption = format!("{} with 95 % bootstrap intervals", scored.title);
         let heads = self.sets.iter().map(|set| match self.questions_of(set) {
             Some(n) => format!("{set} (n={n})"),
             None => set.clone(),
@@ -31,7 +34,7 @@ impl Table {
         let mut grid = grid(&caption, "", heads);
         let several = self.sets.len() > 1;
         grid.head.extend(several.then(|| "mean over sets".to_owned()));
-        for row in &self.rows {
+        for row in &scored.rows {
             let cell = |set: &String| match (row.sets.get(set), self.questions_of(set)) {
                 (None, _) => NOTHING.to_owned(),
                 (Some(it), Some(_)) => it.interval.words(),
@@ -46,20 +49,20 @@ impl Table {
 
     /// How many questions of `set` every row has that has any; nothing where these differ.
     fn questions_of(&self, set: &str) -> Option<usize> {
-        let mut counts = self.rows.iter().filter_map(|row| row.sets.get(set)).map(|it| it.questions);
+        let mut counts = self.rows.iter().filter_map(|row| row.sets.get(set).copied());
         let first = counts.next()?;
         counts.all(|count| count == first).then_some(first)
     }
 
-    fn paired(&self) -> Grid {
-        let caption = format!("{}: difference to {}, question by question", self.title, self.baseline);
+    fn paired(&self, scored: &Scored) -> Grid {
+        let caption = format!("{}: difference to {}, question by question", scored.title, self.baseline);
         let mut grid = grid(&caption, "", self.sets.iter().cloned());
         let several = self.sets.len() > 1;
         if several {
             grid.head.extend(["mean over sets".to_owned(), "all pairs".to_owned()]);
         }
         grid.head.extend(["paired", "unpaired"].map(ToOwned::to_owned));
-        for RowDifference { name, difference: it } in &self.differences {
+        for RowDifference { name, difference: it } in &scored.differences {
             let cell =
                 |set: &String| it.sets.get(set).map_or(NOTHING.into(), |it| it.interval.signed_words());
             let mut cells: Vec<String> = self.sets.iter().map(cell).collect();
@@ -142,7 +145,7 @@ fn push(grid: &mut Grid, name: &str, cells: Vec<String>) {
     grid.push(row);
 }
 
-fn mean_words(row: &Row) -> String {
+fn mean_words(row: &ScoredRow) -> String {
     match row.mean_interval {
         Some([low, high]) => format!("{:.3} [{low:.3}, {high:.3}]", row.mean),
         None => format!("{:.3}", row.mean),

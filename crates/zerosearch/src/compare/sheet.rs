@@ -1,8 +1,8 @@
-//! A table as a sheet: CSV with one line for each evaluation and a column for each number.
+//! A table as a sheet: CSV with one line for each evaluation and score, and a column for each number.
 
 use anyhow::Result;
 
-use super::{Row, Table};
+use super::{Row, Scored, ScoredRow, Table};
 use crate::eval::{Interval, Measured};
 
 /// One column and its cell.
@@ -12,18 +12,21 @@ impl Table {
     /// The sheet. Cells of what a row does not have are empty.
     pub(super) fn csv(&self) -> Result<Vec<u8>> {
         let mut writer = csv::Writer::from_writer(Vec::new());
-        for (at, row) in self.rows.iter().enumerate() {
-            let cells = self.cells(row);
-            if at == 0 {
-                writer.write_record(cells.iter().map(|(name, _)| name))?;
+        let mut is_first = true;
+        for scored in &self.scores {
+            for (row, own) in self.rows.iter().zip(&scored.rows) {
+                let cells = self.cells(row, scored, own);
+                if std::mem::take(&mut is_first) {
+                    writer.write_record(cells.iter().map(|(name, _)| name))?;
+                }
+                writer.write_record(cells.iter().map(|(_, cell)| cell))?;
             }
-            writer.write_record(cells.iter().map(|(_, cell)| cell))?;
         }
         Ok(writer.into_inner().map_err(|failed| failed.into_error())?)
     }
 
     /// The same columns for every row.
-    fn cells(&self, row: &Row) -> Vec<Cell> {
+    fn cells(&self, row: &Row, scored: &Scored, own: &ScoredRow) -> Vec<Cell> {
         let text = |name: &str, text: &str| (name.to_owned(), text.to_owned());
         let known = |name: &str, hash: &Option<String>| text(name, hash.as_deref().unwrap_or_default());
         let number = |name: &str, number: Option<f64>| (name.to_owned(), words(number));
@@ -46,29 +49,29 @@ impl Table {
             count("answered", row.answered),
             count("broken", row.broken),
             count("unusable", row.unusable),
-            text("score", self.score),
+            text("score", scored.score),
         ];
         for set in &self.sets {
-            cells.extend(measured(&format!("set/{set}"), row.sets.get(set).copied()));
+            cells.extend(measured(&format!("set/{set}"), own.sets.get(set).copied()));
         }
-        cells.extend(measured("all", Some(row.all)));
-        cells.push(number("mean/mean", Some(row.mean)));
-        cells.push(number("mean/low", row.mean_interval.map(|it| it[0])));
-        cells.push(number("mean/high", row.mean_interval.map(|it| it[1])));
+        cells.extend(measured("all", Some(own.all)));
+        cells.push(number("mean/mean", Some(own.mean)));
+        cells.push(number("mean/low", own.mean_interval.map(|it| it[0])));
+        cells.push(number("mean/high", own.mean_interval.map(|it| it[1])));
         cells.push(number("searches_per_question", Some(row.searches_per_question)));
         cells.push(number("tokens/written", row.tokens.map(|it| it.written)));
         cells.push(number("tokens/shown", row.tokens.map(|it| it.shown)));
         cells.push(number("tokens/prompted", row.tokens.map(|it| it.prompted)));
         cells.push(number("cost_per_1000_questions", row.cost_per_1000_questions));
-        cells.extend(self.difference(row));
+        cells.extend(self.difference(scored, row));
         let recipe = |it: &super::Differing| (format!("recipe/{}", it.key), it.words(&row.name));
         cells.extend(self.recipes.differing.iter().map(recipe));
         cells
     }
 
     /// The row less the baseline; nothing but empty cells for the baseline itself.
-    fn difference(&self, row: &Row) -> Vec<Cell> {
-        let it = self.differences.iter().find(|it| it.name == row.name).map(|it| &it.difference);
+    fn difference(&self, scored: &Scored, row: &Row) -> Vec<Cell> {
+        let it = scored.differences.iter().find(|it| it.name == row.name).map(|it| &it.difference);
         let count = |name: &str, count: Option<usize>| {
             (format!("difference/{name}"), count.map_or(String::new(), |count| count.to_string()))
         };

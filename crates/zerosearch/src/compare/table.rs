@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::entry::Entry;
-use super::{Prices, Recipes, Wanted};
-use crate::eval::{Difference, Intervals, Measured, Score, Tokens};
+use super::{Prices, Recipes, Scored, Wanted};
+use crate::eval::{Difference, Tokens};
 use crate::run::{VERSION, replace};
 
 /// `table.json`; text, Markdown and CSV show the same.
@@ -16,25 +16,20 @@ use crate::run::{VERSION, replace};
 pub struct Table {
     /// [`VERSION`].
     pub version: u32,
-    /// `em`, `sub_em` or `f1`.
-    pub score: &'static str,
     /// Every data set that an evaluation has.
     pub sets: Vec<String>,
     /// The evaluations.
     pub rows: Vec<Row>,
     /// The row that others are set against.
     pub baseline: String,
-    /// Every other row less the baseline.
-    pub differences: Vec<RowDifference>,
+    /// Their scores, the ones that were wanted.
+    pub scores: Vec<Scored>,
     /// How far the rows were made alike.
     pub recipes: Recipes,
     /// What costs are made of.
     pub prices: Prices,
     /// What has to be known beside the numbers.
     pub notes: Vec<String>,
-    /// The score's name for people.
-    #[serde(skip)]
-    pub(super) title: &'static str,
 }
 
 /// One evaluation.
@@ -62,14 +57,8 @@ pub struct Row {
     pub broken: usize,
     /// Rows of the question files that were left out.
     pub unusable: usize,
-    /// The score in each data set.
-    pub sets: BTreeMap<String, Measured>,
-    /// Over all questions.
-    pub all: Measured,
-    /// The plain mean over the data sets.
-    pub mean: f64,
-    /// The ends of its interval; null in a file from before it was computed.
-    pub mean_interval: Option<[f64; 2]>,
+    /// How many questions of each data set.
+    pub sets: BTreeMap<String, usize>,
     /// Mean number of searches in a conversation.
     pub searches_per_question: f64,
     /// Mean tokens of a conversation; null in a file from before they were counted.
@@ -78,37 +67,19 @@ pub struct Row {
     pub cost_per_1000_questions: Option<f64>,
 }
 
-/// One evaluation less the baseline.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct RowDifference {
-    /// The evaluation.
-    pub name: String,
-    /// Question by question.
-    #[serde(flatten)]
-    pub difference: Difference,
-}
-
 impl Table {
     pub(super) fn of(entries: &[Entry], baseline: usize, wanted: &Wanted) -> Self {
-        let base = &entries[baseline];
-        let others = entries.iter().enumerate().filter(|(at, _)| *at != baseline);
-        let difference = |(_, it): (usize, &Entry)| RowDifference {
-            name: it.name.clone(),
-            difference: it.answers.difference(&base.answers, wanted.score),
-        };
         let sets: BTreeSet<String> =
             entries.iter().flat_map(|it| it.summary.sources.keys().cloned()).collect();
         let mut table = Self {
             version: VERSION,
-            score: wanted.score.key(),
             sets: sets.into_iter().collect(),
             rows: entries.iter().map(|it| Row::of(it, wanted)).collect(),
-            baseline: base.name.clone(),
-            differences: others.map(difference).collect(),
+            baseline: entries[baseline].name.clone(),
+            scores: wanted.scores.iter().map(|score| Scored::of(*score, entries, baseline)).collect(),
             recipes: Recipes::of(entries),
             prices: wanted.prices,
             notes: Vec::new(),
-            title: wanted.score.title(),
         };
         table.notes = table.remarks();
         table
@@ -148,9 +119,9 @@ impl Table {
         if self.question_sets().len() > 1 {
             notes.push("QUESTIONS DIFFER: only differences are over the same questions".into());
         }
-        for it in
-            self.differences.iter().filter(|it| it.difference.unpaired + it.difference.unpaired_of_base > 0)
-        {
+        // Which questions are paired is the same in every score.
+        let differences = self.scores.first().into_iter().flat_map(|scored| &scored.differences);
+        for it in differences.filter(|it| it.difference.unpaired + it.difference.unpaired_of_base > 0) {
             let Difference { paired, unpaired, unpaired_of_base, .. } = it.difference;
             let base = &self.baseline;
             notes.push(format!(
@@ -181,10 +152,7 @@ impl Table {
 
 impl Row {
     fn of(entry: &Entry, wanted: &Wanted) -> Self {
-        let (summary, score) = (&entry.summary, wanted.score);
-        let set = |(name, it): (&String, &Intervals)| (name.clone(), measured(score, it));
-        let mean = summary.mean_intervals.map(|it| score.interval(&it));
-        let [em, sub_em, f1] = [summary.mean.em, summary.mean.sub_em, summary.mean.f1];
+        let summary = &entry.summary;
         Self {
             name: entry.name.clone(),
             folder: entry.folder.display().to_string(),
@@ -197,14 +165,7 @@ impl Row {
             answered: summary.answered,
             broken: summary.broken,
             unusable: summary.unusable,
-            sets: summary.sources.iter().map(set).collect(),
-            all: measured(score, &summary.all),
-            mean: match score {
-                Score::Em => em,
-                Score::SubEm => sub_em,
-                Score::F1 => f1,
-            },
-            mean_interval: mean.map(|it| [it.low, it.high]),
+            sets: summary.sources.iter().map(|(name, it)| (name.clone(), it.questions)).collect(),
             searches_per_question: summary.searches_per_question,
             tokens: summary.tokens,
             cost_per_1000_questions: wanted
@@ -212,8 +173,4 @@ impl Row {
                 .of_1000_questions(summary.searches_per_question, summary.tokens),
         }
     }
-}
-
-fn measured(score: Score, it: &Intervals) -> Measured {
-    Measured { questions: it.questions, interval: score.interval(it) }
 }

@@ -54,13 +54,17 @@ fn line((source, id, score): &(&str, &str, f64)) -> Value {
 /// By hand: nq rises from 0 to 1, musique falls from 1 to 0.5, in the mean by 0.25; 2 searches a question at 3 dollars a
 /// thousand and 1,000 tokens at 4 a million are 10 dollars for 1,000 questions.
 fn table() -> Table {
+    table_of(&[Score::F1])
+}
+
+fn table_of(scores: &[Score]) -> Table {
     let desk = tempfile::tempdir().unwrap();
     let [one, two] = ["one", "t_wo"].map(|name| desk.path().join(name));
     evaluation(&one, &[("musique", "a", 1.0), ("nq", "b", 0.0)], 5);
     evaluation(&two, &[("musique", "a", 0.5), ("nq", "b", 1.0)], 3);
     let named = Named::all(&[one, two].map(|folder| folder.display().to_string())).unwrap();
     let prices = Prices { per_1000_searches: Some(3.0), per_million_tokens: Some(4.0) };
-    let wanted = Wanted { score: Score::F1, baseline: Some("one".into()), prices };
+    let wanted = Wanted { scores: scores.to_vec(), baseline: Some("one".into()), prices };
     let mut table = compare(&named, &wanted).unwrap();
     table.rows.iter_mut().for_each(|row| row.folder = row.name.clone());
     table
@@ -76,6 +80,22 @@ fn the_sheet_has_a_column_for_every_number() {
     assert_eq!(String::from_utf8(table().csv().unwrap()).unwrap(), include_str!("golden.csv"));
 }
 
+/// Two evaluations in three scores: a line for each of the six and one for the heads.
+#[test]
+fn every_score_has_its_own_grid_and_its_own_lines() {
+    let table = table_of(&Score::ALL);
+    let text = table.markdown();
+    for title in ["EM", "sub-EM", "F1"] {
+        assert!(
+            text.contains(&format!("**{title} with")) && text.contains(&format!("**{title}: diff")),
+            "{text}"
+        );
+    }
+    let sheet = String::from_utf8(table.csv().unwrap()).unwrap();
+    let of = |score: &str| sheet.lines().filter(|line| line.contains(&format!(",{score},"))).count();
+    assert_eq!((sheet.lines().count(), of("em"), of("sub_em"), of("f1")), (7, 2, 2, 2), "{sheet}");
+}
+
 #[test]
 fn text_goes_on_below_where_it_is_wide() {
     let text = table().text();
@@ -86,7 +106,8 @@ fn text_goes_on_below_where_it_is_wide() {
     assert!(text.contains("RECIPES DIFFER") && text.contains("10.00"), "{text}");
     let json = serde_json::to_value(table()).unwrap();
     assert_eq!(json["recipes"]["differing"], json!([{"key": "rollout.k", "values": {"one": 5, "t_wo": 3}}]));
-    assert_eq!((&json["differences"][0]["mean"]["mean"], &json["score"]), (&json!(0.25), &json!("f1")));
+    let scored = &json["scores"][0];
+    assert_eq!((&scored["differences"][0]["mean"]["mean"], &scored["score"]), (&json!(0.25), &json!("f1")));
 }
 
 #[test]

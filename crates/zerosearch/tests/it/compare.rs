@@ -77,13 +77,14 @@ fn evaluations_stand_side_by_side_and_question_by_question() {
     let table = json(&desk, "table/table.json");
     let names: Vec<&str> = table["rows"].as_array().unwrap().iter().map(|row| text(&row["name"])).collect();
     assert_eq!((names, text(&table["baseline"])), (vec!["direct", "search"], "direct"));
-    let search = &table["rows"][1];
+    let (row, f1) = (&table["rows"][1], &table["scores"][0]);
+    let search = &f1["rows"][1];
     assert_eq!(
         (&search["sets"]["books"]["mean"], &search["sets"]["towns"]["mean"]),
         (&0.25.into(), &0.5.into())
     );
-    assert_eq!((&search["mean"], &search["cost_per_1000_questions"]), (&0.375.into(), &2.0.into()));
-    let difference = &table["differences"][0];
+    assert_eq!((&search["mean"], &row["cost_per_1000_questions"]), (&0.375.into(), &2.0.into()));
+    let difference = &f1["differences"][0];
     assert_eq!((&difference["paired"], &difference["mean"]["mean"]), (&3.into(), &0.375.into()));
     let lines: Vec<String> = desk.read("table/table.csv").lines().map(ToOwned::to_owned).collect();
     assert!(lines.len() == 3 && lines[0].contains(",difference/set/books/mean,"), "{lines:?}");

@@ -85,6 +85,12 @@ fn every_method_is_measured_with_every_engine_and_what_it_did_is_kept() {
                 && row["texts"][2].as_str().unwrap().contains("Doc 1")
         );
     }
+    let table: Value = serde_json::from_str(&desk.read("evals/table.json")).unwrap();
+    let names: Vec<&str> =
+        table["rows"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    assert_eq!(names, cells);
+    assert_eq!(table["rows"][1]["searches_per_question"], 1.0);
+    assert!(told.contains("sub-EM: difference to direct, question by question"), "{told}");
     assert_eq!(desk.succeed(&measure), told, "nothing is left to be played");
 }
 
