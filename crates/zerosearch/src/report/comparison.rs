@@ -1,10 +1,15 @@
 //! A comparison: what evaluations found, side by side and question by question.
 
+use std::collections::BTreeSet;
+
 use super::answers::Answers;
 use super::source::Source;
 use super::table::Table;
 use super::whiskers::{Whisker, Whiskers};
 use crate::eval::{Interval, Intervals, Score, Summary};
+
+/// In place of a recipe's hash where there is none.
+const UNKNOWN: &str = "unknown";
 
 /// One evaluation under the name that the report gives it.
 #[derive(Debug)]
@@ -34,9 +39,20 @@ pub(super) fn examined(sources: &[Source]) -> anyhow::Result<Vec<Examined>> {
 
 /// The scores of every evaluation, for each data set and over all.
 pub(super) fn scores(all: &[Examined]) -> Option<Table> {
-    let head =
-        ["evaluation", "data set", "questions", "EM", "sub-EM", "F1", "answered", "broken", "searches"];
-    let mut table = Table::new("Scores with 95 % bootstrap intervals over the questions", &head);
+    let head = [
+        "evaluation",
+        "data set",
+        "questions",
+        "EM",
+        "sub-EM",
+        "F1",
+        "answered",
+        "broken",
+        "searches",
+        "recipe",
+    ];
+    let caption = "Scores with 95 % bootstrap intervals over the questions";
+    let mut table = Table::new(&format!("{caption}{}", warning(all)), &head);
     table.numbers_from = 2;
     for it in all {
         let Some(summary) = &it.summary else { continue };
@@ -58,9 +74,21 @@ fn sets(summary: &Summary) -> Vec<(&str, &Intervals)> {
     named.chain(together).collect()
 }
 
-fn of_all(summary: &Summary) -> [String; 3] {
+fn of_all(summary: &Summary) -> [String; 4] {
     let answered = format!("{} of {}", summary.answered, summary.questions);
-    [answered, summary.broken.to_string(), format!("{:.2}", summary.searches_per_question)]
+    let recipe = summary.recipe.clone().unwrap_or_else(|| UNKNOWN.to_owned());
+    [answered, summary.broken.to_string(), format!("{:.2}", summary.searches_per_question), recipe]
+}
+
+/// What has to be said where numbers that were not obtained in the same way stand side by side.
+fn warning(all: &[Examined]) -> &'static str {
+    let summaries = all.iter().filter_map(|it| it.summary.as_ref());
+    let recipes: BTreeSet<Option<&String>> = summaries.map(|it| it.recipe.as_ref()).collect();
+    if recipes.len() > 1 || recipes.contains(&None) && all.len() > 1 {
+        ". Their recipes differ, or are not known: zerosearch compare says in what"
+    } else {
+        ""
+    }
 }
 
 fn spread(it: Interval) -> String {
@@ -72,8 +100,8 @@ fn spread(it: Interval) -> String {
 pub(super) fn changes(all: &[Examined]) -> Option<Table> {
     let (first, rest) = all.split_first()?;
     let head = ["from", "to", "shared questions", "EM", "sub-EM", "F1"];
-    let mut table =
-        Table::new("Differences on the questions that both answered, with 95 % bootstrap intervals", &head);
+    let caption = "Differences on the questions that both answered, with 95 % bootstrap intervals";
+    let mut table = Table::new(&format!("{caption}{}", warning(all)), &head);
     table.numbers_from = 2;
     for later in rest {
         let found = Score::ALL.map(|score| later.answers.scores.difference(&first.answers.scores, score));
@@ -129,6 +157,23 @@ mod tests {
 
     fn it(title: &str, f1: &[(&str, f32)]) -> Examined {
         Examined { title: title.into(), source: 0, summary: None, answers: answers(f1) }
+    }
+
+    #[test]
+    fn evaluations_by_different_recipes_are_not_side_by_side_without_a_word() {
+        let by = |recipe: Option<&str>| {
+            let summary = eval::summarize(&[], zerosearch_learner::seed::Seed::run(1));
+            let summary = Summary { recipe: recipe.map(ToOwned::to_owned), ..summary };
+            Examined { summary: Some(summary), ..it("some", &[("a", 1.0)]) }
+        };
+        let caption = |all: &[Examined]| changes(all).unwrap().caption;
+        assert!(!caption(&[by(Some("one")), by(Some("one"))]).contains("recipes"));
+        for other in [Some("two"), None] {
+            let all = [by(Some("one")), by(other)];
+            assert!(caption(&all).contains("recipes differ"), "{other:?}");
+            assert!(scores(&all).unwrap().caption.contains("recipes differ"));
+        }
+        assert_eq!(scores(&[by(Some("one"))]).unwrap().rows[0].last().unwrap(), "one");
     }
 
     /// By hand: of the shared questions b and c one rises by 1, one stays, 0.5 in the mean.
