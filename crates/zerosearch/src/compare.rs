@@ -17,7 +17,7 @@ mod text;
 
 pub use cost::Prices;
 pub use differing::{Differing, Recipes};
-pub use entry::Named;
+pub use entry::{Named, evaluations_in};
 pub use scored::{RowDifference, Scored, ScoredRow};
 pub use table::{Row, Table};
 

@@ -76,7 +76,9 @@ impl Retrieval {
         let name = plan.eval.engine;
         if name.writes_to_order() {
             let what = format!("the engine {} makes its documents up for a label", name.name());
-            return Err(problem(what).hint("`zerosearch sim eval` measures simulators").into());
+            return Err(problem(what)
+                .hint("name a real one, for example `--engine bm25 --index FOLDER`; `zerosearch sim eval` measures simulators")
+                .into());
         }
         let desk = Engines::new(plan, &Pool::new(&plan.model), None, None).open(name).await?;
         let engine = desk.for_all().ok_or_else(|| {

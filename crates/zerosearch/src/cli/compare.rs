@@ -31,7 +31,7 @@ Examples:
   zerosearch compare direct=evals/closed-book bm25=evals/bm25 --score sub_em --out tables/first
   zerosearch compare evals/bm25 evals/web --price-per-1000-searches 1.00 --price-per-million-tokens 0.15")]
 pub(super) struct Compare {
-    /// Folders that `eval` made, each as `FOLDER` or `NAME=FOLDER`
+    /// Folders that `eval` made, each as `FOLDER` or `NAME=FOLDER`; one that holds several evaluations stands for them
     #[arg(value_name = "[NAME=]FOLDER", required = true)]
     folders: Vec<String>,
     /// The evaluation that the others are set against, by its name or its folder [default: the first]

@@ -1,10 +1,10 @@
 //! `zerosearch eval`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use zerosearch::compare::{Named, compare};
+use zerosearch::compare::{Named, compare, evaluations_in};
 use zerosearch::config::{Plan, Purpose, Setting};
 use zerosearch::eval::{Collection, Method};
 use zerosearch::learners::{self, Pool};
@@ -25,7 +25,7 @@ use super::screen::say;
 /// with the model that it was trained with: the run's simulator.model, or the weights that it started from.
 ///
 /// Several methods and several engines are measured one after the other, each pair in a folder of its own below --out,
-/// and set against the first in one table, as `compare` does.
+/// and set against the first in one table, as `compare` does, with whatever else was measured into --out before.
 /// The methods are those of the paper's tables: direct (an answer at once), cot (thoughts, then an answer), rag (what a
 /// search for the question finds is in the prompt), ra-agent (ReAct: thoughts and searches in turns, after an example),
 /// search-o1 (the policy reads what each search finds apart, and goes on with its notes), r1 (as cot, for a policy that
@@ -80,6 +80,7 @@ impl Eval {
             say("");
             finished.push(Named { name: cell.name, folder: cell.folder });
         }
+        finished.extend(others(&finished, &self.flags.out));
         show(&compare(&finished, &self.shown.wanted(None))?, Some(&self.flags.out))?;
         Ok(None)
     }
@@ -138,6 +139,14 @@ async fn opened(cells: Vec<Cell>) -> Result<Vec<(Cell, Collection)>> {
         opened.push((cell, collection));
     }
     Ok(opened)
+}
+
+/// What was measured into `folder` before, so that its table has all that lies there.
+fn others(measured: &[Named], folder: &Path) -> Vec<Named> {
+    let is_other = |path: &PathBuf| !measured.iter().any(|it| it.folder == *path);
+    let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let found = evaluations_in(folder).into_iter().filter(is_other);
+    found.map(|folder| Named { name: name(&folder), folder }).collect()
 }
 
 fn engine_setting(engine: &str) -> Setting {

@@ -27,44 +27,25 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// See the whole method work in an invented world, in minutes, from nothing
     Quickstart(quickstart::Quickstart),
-    /// Train a policy by reinforcement learning
     #[command(visible_alias = "rl")]
     Train(train::Train),
-    /// Mark collected documents useful or noisy, to tune a simulator on
     Judge(judge::Judge),
-    /// Fine-tune a model on transcripts, chats, instructions or pairs
     Sft(sft::Sft),
-    /// Measure simulators, beside each other and beside the engine they stand for
     Sim(sim::Sim),
-    /// Measure a policy on questions: EM, sub-EM and F1, with intervals
     Eval(eval::Eval),
-    /// Set evaluations against each other in one table, question by question
     Compare(compare::Compare),
-    /// Play questions with an engine and keep what was searched, found and answered
     Collect(collect::Collect),
-    /// Ask a policy one question and watch it search
     Ask(ask::Ask),
-    /// Make an index of a corpus, however large, for the engines bm25 and dense
     Index(index::Index),
-    /// Search with a real engine, without a policy, and see how often an answer is found
     Search(search::Search),
-    /// Offer an engine, or a policy, to other programs over HTTP
     Serve(serve::Serve),
-    /// Write a page about runs: tables, curves, conversations to read
     Report(report::Report),
-    /// Write the log-probabilities of given rows
     Score(score::Score),
-    /// Write a model as a Hugging Face directory
     Export(export::Export),
-    /// Turn transcripts of other programs into rows for `sft`
     Convert(convert::Convert),
-    /// Write an invented world: documents, questions and a model to start from
     World(world::World),
-    /// Measure training and sampling on this machine
     Bench(bench::Bench),
-    /// Tell what this machine reaches and what a config needs
     Doctor(doctor::Doctor),
 }
 

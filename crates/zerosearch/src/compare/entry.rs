@@ -21,7 +21,7 @@ pub struct Named {
 
 impl Named {
     /// Folders written as `NAME=FOLDER`, or as `FOLDER`, which is called as it is named itself. A folder of the very name
-    /// that is written comes first.
+    /// that is written comes first. A folder that holds evaluations, as several methods leave one, stands for them.
     ///
     /// # Errors
     /// When two have one name.
@@ -34,7 +34,12 @@ impl Named {
             }
             _ => (None, PathBuf::from(written)),
         };
-        let (given, folders): (Vec<Option<String>>, Vec<PathBuf>) = written.iter().map(apart).unzip();
+        let inside = |(name, folder): (Option<String>, PathBuf)| match evaluations_in(&folder) {
+            found if found.is_empty() || name.is_some() => vec![(name, folder)],
+            found => found.into_iter().map(|folder| (None, folder)).collect(),
+        };
+        let (given, folders): (Vec<Option<String>>, Vec<PathBuf>) =
+            written.iter().map(apart).flat_map(inside).unzip();
         let own = names(&folders);
         let all = given.into_iter().zip(own).zip(folders);
         let all: Vec<Self> =
@@ -47,6 +52,18 @@ impl Named {
                 .into()),
         }
     }
+}
+
+/// The finished evaluations that lie in `folder`, by name; none in the folder of one.
+pub fn evaluations_in(folder: &Path) -> Vec<PathBuf> {
+    if Directory::at(folder).config().exists() {
+        return Vec::new();
+    }
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_whole = |path: &PathBuf| path.join("summary.json").is_file() && path.join("hashes.json").is_file();
+    let mut found: Vec<PathBuf> = entries.filter(is_whole).collect();
+    found.sort();
+    found
 }
 
 /// One whole evaluation.

@@ -18,9 +18,9 @@ impl Setting {
         Self { section: section.to_owned(), key: key.to_owned(), value: value.into() }
     }
 
-    /// Whether it sets this key.
-    pub fn is(&self, section: &str, key: &str) -> bool {
-        self.section == section && self.key == key
+    /// The section and the key that it sets.
+    pub fn name(&self) -> (&str, &str) {
+        (&self.section, &self.key)
     }
 
     /// Puts the value into `table`. Whether the key exists is checked later, with those of the file.

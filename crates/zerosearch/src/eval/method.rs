@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::config::{ConfigFile, Setting};
+use crate::config::{ConfigFile, Setting, nearest};
 use crate::problem::problem;
 
 /// The built-in methods in the order of the paper's tables.
@@ -38,10 +38,11 @@ impl Method {
             Some((name, text)) => ((*name).to_owned(), (*text).to_owned()),
             None => read(name)?,
         };
-        let mut settings = vec![Setting::of("rollout", "row_prompts", false)];
-        let written = ConfigFile::settings(&text);
-        settings.extend(written.with_context(|| format!("the method {name} cannot be used"))?);
-        Ok(Self { name, settings })
+        let written =
+            ConfigFile::settings(&text).with_context(|| format!("the method {name} cannot be used"))?;
+        refuse_others(&name, &written)?;
+        let rows = Setting::of("rollout", "row_prompts", false);
+        Ok(Self { name, settings: [vec![rows], written].concat() })
     }
 
     /// The names of the built-in methods.
@@ -51,17 +52,39 @@ impl Method {
 
     /// Whether it leaves no choice of the engine.
     pub fn decides_engine(&self) -> bool {
-        self.settings.iter().any(|setting| setting.is("eval", "engine"))
+        self.settings.iter().any(|setting| setting.name() == ("eval", "engine"))
     }
+}
+
+/// Refuses a method that decides nothing, or what is not a method's to decide: who is asked, and what.
+fn refuse_others(name: &str, settings: &[Setting]) -> Result<()> {
+    const OF_EVALUATION: [&str; 4] = ["engine", "samples", "temperature", "noise"];
+    let belongs = |setting: &&Setting| match setting.name() {
+        ("rollout", key) => key != "engine",
+        ("eval", key) => OF_EVALUATION.contains(&key),
+        _ => false,
+    };
+    let told = match settings.iter().find(|setting| !belongs(setting)) {
+        Some(other) => {
+            let (section, key) = other.name();
+            problem(format!("the method {name} says {section}.{key}, which is not a method's to decide"))
+        }
+        None if settings.is_empty() => problem(format!("the method {name} decides nothing")),
+        None => return Ok(()),
+    };
+    let keys = OF_EVALUATION.map(|key| format!("eval.{key}")).join(", ");
+    Err(told.hint(format!("a method is made of keys of [rollout] (but for its engine) and of {keys}")).into())
 }
 
 fn read(file: &str) -> Result<(String, String)> {
     let path = Path::new(file);
     let text = std::fs::read_to_string(path).map_err(|source| {
-        let names = Method::names().collect::<Vec<_>>().join(", ");
-        problem(format!("there is no method `{file}`"))
-            .because(source)
-            .hint(format!("name one of {names}, or a TOML file with the keys that your method decides"))
+        let names: Vec<&str> = Method::names().collect();
+        let meant = nearest(file, &names).map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
+        let names = names.join(", ");
+        problem(format!("there is no method `{file}`")).because(source).hint(format!(
+            "{meant}The methods are {names}; a TOML file with the keys that it decides is one too"
+        ))
     })?;
     let name = path.file_stem().map_or_else(|| file.to_owned(), |stem| stem.to_string_lossy().into_owned());
     Ok((name, text))
@@ -97,5 +120,15 @@ mod tests {
         std::fs::write(&file, "[rollout]\nturns = 3\n").unwrap();
         let told = crate::problem::report(&Method::named(file.to_str().unwrap()).unwrap_err());
         assert!(told.contains("the method mine cannot be used") && told.contains("rollout.turns"), "{told}");
+        for (text, reason) in [
+            ("", "the method mine decides nothing"),
+            ("[model]\npath = \"other\"\n", "says model.path, which is not a method's to decide"),
+            ("[rollout]\nk = 2\nengine = \"bm25\"\n", "says rollout.engine, which"),
+            ("[eval]\ncount = 2\n", "says eval.count, which"),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let told = Method::named(file.to_str().unwrap()).unwrap_err().to_string();
+            assert!(told.contains(reason), "{told}");
+        }
     }
 }

@@ -49,7 +49,8 @@ pub fn with_player(mut plan: Plan) -> Result<Plan> {
 fn advised(what: String) -> Problem {
     problem(what).hint(
         "name a model with `--set simulator.model=MODEL` or servers with `--set simulator.urls=[\"http://HOST:PORT\"]`, \
-         or choose `--engine scripted` or `--engine none`",
+         or name another engine, such as `--engine bm25` with `--index FOLDER` or `--corpus FILE`, `--engine scripted` or \
+         `--engine none`",
     )
 }
 

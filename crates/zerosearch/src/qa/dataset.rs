@@ -19,11 +19,14 @@ pub struct DataSet {
 
 impl DataSet {
     /// Reads files one after another. Refuses a file with a row that cannot be read, a row without question or golden
-    /// answer (unless those are to be skipped), and files that hold no usable row at all.
+    /// answer (unless those are to be skipped), files that hold no usable row at all, a file that is named twice, and
+    /// two places whose files go by one name.
     pub fn read(files: &[QuestionFile], unusable: Unusable) -> Result<Self, QuestionError> {
-        let mut all = Read::default();
+        refuse_twice(files)?;
+        let (mut all, mut named) = (Read::default(), HashMap::new());
         for file in files {
             let found = read(file, unusable)?;
+            refuse_namesake(file, &found.questions, &mut named)?;
             all.questions.extend(found.questions);
             all.skipped += found.skipped;
             all.other_splits += found.other_splits;
@@ -181,6 +184,42 @@ pub fn overlap(train: &[Arc<Question>], evaluation: &[Arc<Question>]) -> Vec<Ove
 fn words(question: &Question) -> String {
     let words = normalize(&question.text);
     if words.is_empty() { question.text.clone() } else { words }
+}
+
+/// Refuses a file that is named twice: its questions would count twice.
+fn refuse_twice(files: &[QuestionFile]) -> Result<(), QuestionError> {
+    let mut seen = HashSet::new();
+    match files.iter().find(|file| !seen.insert((&file.path, &file.split))) {
+        None => Ok(()),
+        Some(twice) => Err(QuestionError::Place(format!(
+            "{} is named twice, and its questions would count twice: name it once",
+            twice.name
+        ))),
+    }
+}
+
+/// Refuses `file` where its questions go by the name of another's file in `named`: both would be taken for one data set.
+fn refuse_namesake<'a>(
+    file: &'a QuestionFile,
+    questions: &[Question],
+    named: &mut HashMap<String, &'a QuestionFile>,
+) -> Result<(), QuestionError> {
+    // Shards of a repository are one data set.
+    let is_fetched = file.origin.is_some();
+    let own = file.own_name();
+    if is_fetched || file.source.is_some() || !questions.iter().any(|question| question.source == own) {
+        return Ok(());
+    }
+    match named.insert(own.clone(), file) {
+        Some(other) if other.name != file.name && other.path != file.path => {
+            let (other, name) = (&other.name, &file.name);
+            Err(QuestionError::Place(format!(
+                "the questions of {other} and of {name} would be taken for one data set, `{own}`: give them names, \
+                 A={other} and B={name}"
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ pub struct Rollout {
 #[derive(Debug, thiserror::Error)]
 pub enum RolloutError {
     /// A rule cannot be followed.
-    #[error("{rule} is {value}, but {problem}")]
+    #[error("rollout.{rule} is {value}, but {problem}")]
     BadRule {
         /// The rule's name.
         rule: &'static str,
@@ -129,7 +129,9 @@ impl Rollout {
             return refuse("max_response_tokens", rules.max_response_tokens, problem);
         }
         if rules.max_context_tokens > self.policy.context_length() {
-            let problem = format!("the policy reads at most {}", self.policy.context_length());
+            let most = self.policy.context_length();
+            let problem =
+                format!("the policy reads at most {most}: `--set rollout.max_context_tokens={most}`");
             return refuse("max_context_tokens", rules.max_context_tokens, problem);
         }
         if self.engine.is_some() && rules.max_document_tokens <= frame {
@@ -137,7 +139,7 @@ impl Rollout {
             return refuse("max_document_tokens", rules.max_document_tokens, problem);
         }
         if self.engine.is_some() && rules.documents == 0 {
-            return refuse("documents", 0, "a search has to ask for at least one".into());
+            return refuse("k", 0, "a search has to ask for at least one".into());
         }
         Ok(())
     }
@@ -203,19 +205,19 @@ mod tests {
     fn rules_that_cannot_be_followed_are_refused_with_the_numbers() {
         assert_eq!(
             refusal(Rules { max_response_tokens: 2, ..rules() }),
-            "max_response_tokens is 2, but the shortest answer has 3 tokens"
+            "rollout.max_response_tokens is 2, but the shortest answer has 3 tokens"
         );
         assert_eq!(
             refusal(Rules { max_context_tokens: 4_097, ..rules() }),
-            "max_context_tokens is 4097, but the policy reads at most 4096"
+            "rollout.max_context_tokens is 4097, but the policy reads at most 4096: `--set rollout.max_context_tokens=4096`"
         );
         assert_eq!(
             refusal(Rules { max_document_tokens: 6, ..rules() }),
-            "max_document_tokens is 6, but the tags around the documents take 6 tokens"
+            "rollout.max_document_tokens is 6, but the tags around the documents take 6 tokens"
         );
         assert_eq!(
             refusal(Rules { documents: 0, ..rules() }),
-            "documents is 0, but a search has to ask for at least one"
+            "rollout.k is 0, but a search has to ask for at least one"
         );
         let long = refusal(Rules { max_context_tokens: 106, ..rules() });
         assert!(

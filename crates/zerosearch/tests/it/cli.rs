@@ -31,6 +31,21 @@ fn help_names_every_verb_and_every_verb_shows_an_example() {
     assert_eq!(desk.succeed(&["--version"]), format!("zerosearch {}\n", env!("CARGO_PKG_VERSION")));
 }
 
+/// What a verb's own page says beyond its first line, which is all that the list of verbs has.
+#[test]
+fn the_help_of_a_verb_is_enough_to_use_it() {
+    let desk = Desk::new();
+    for (verb, told) in [
+        ("eval", "no question is dropped"),
+        ("compare", "Paired differences are surer"),
+        ("collect", "Any policy plays"),
+        ("ask", "A simulated engine can only write useful documents"),
+    ] {
+        let help = desk.succeed(&[verb, "--help"]).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(help.contains(told), "{help}");
+    }
+}
+
 #[test]
 fn a_run_shows_plain_lines_where_there_is_no_terminal() {
     let desk = Desk::new();

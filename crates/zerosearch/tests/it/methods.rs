@@ -101,6 +101,14 @@ fn a_method_of_ones_own_is_a_file_and_wins_over_flags() {
     desk.write("brief.jinja", "Briefly.\nQuestion: {{ question }}\n");
     let own = ["--method", "brief.toml", "--engine", "bm25", "--set", "rollout.max_turns=3"];
     desk.succeed(&[MEASURE, &own].concat());
+    desk.succeed(&[MEASURE, &["--method", "direct"]].concat());
+    let table = desk.read("evals/table.md");
+    assert!(
+        table.contains("| direct |") && table.contains("| brief-bm25 |"),
+        "what lies there is in the table"
+    );
+    let again = desk.succeed(&["compare", "evals"]);
+    assert!(again.contains("brief-bm25") && again.contains("direct"), "{again}");
     assert!(rows(&desk, "brief-bm25").iter().all(|row| prompt(row).contains("Briefly.")));
     assert!(desk.read("evals/brief-bm25/config.toml").contains("max_turns = 1\n"));
 }
@@ -111,6 +119,7 @@ fn what_cannot_be_measured_is_refused_before_anything_is() {
     let told = |more: &[&str]| desk.fail(&[MEASURE, more].concat());
     let unknown = told(&["--method", "direct,cott", "--engine", "bm25"]);
     assert!(unknown.contains("no method `cott`") && unknown.contains("ra-agent"), "{unknown}");
+    assert!(told(&["--method", "serch"]).contains("did you mean `search`?"));
     let twice = told(&["--method", "rag,rag", "--engine", "bm25"]);
     assert!(twice.contains("rag-bm25 is to be measured twice"), "{twice}");
     let nobody = told(&["--method", "direct,rag", "--engine", "none"]);

@@ -359,6 +359,29 @@ fn as_many_are_drawn_from_each_set_whatever_else_there_is() {
 }
 
 #[test]
+fn no_question_counts_twice_and_no_two_files_become_one_set_unasked() {
+    let folder = TempDir::new().unwrap();
+    let row = "{\"question\":\"who?\",\"golden_answers\":[\"a\"]}\n";
+    let [one, two] =
+        ["a/part.jsonl", "b/part.jsonl"].map(|name| QuestionFile::new(write(&folder, name, row)));
+    let told = |files: &[QuestionFile]| DataSet::read(files, Unusable::Refuse).unwrap_err().to_string();
+    assert!(told(&[one.clone(), one.clone()]).contains("a/part.jsonl is named twice"));
+    let namesakes = told(&[one.clone(), two.clone()]);
+    assert!(namesakes.contains("taken for one data set, `part`: give them names, A="), "{namesakes}");
+    let named = |name: &str, file: &QuestionFile| QuestionFile { source: Some(name.into()), ..file.clone() };
+    for files in [[named("x", &one), named("y", &two)], [named("x", &one), named("x", &two)]] {
+        assert_eq!(DataSet::read(&files, Unusable::Refuse).unwrap().len(), 2);
+    }
+    let told = row.replace("}", ",\"data_source\":\"nq\"}");
+    let both = ["c/part.jsonl", "d/part.jsonl"].map(|name| QuestionFile::new(write(&folder, name, &told)));
+    assert_eq!(
+        DataSet::read(&both, Unusable::Refuse).unwrap().len(),
+        2,
+        "their rows say what set they are of"
+    );
+}
+
+#[test]
 fn a_slice_skips_and_limits() {
     assert_eq!(ids(numbered(5).slice(1, Some(2)).questions()), ["1", "2"]);
     assert_eq!(ids(numbered(5).slice(4, None).questions()), ["4"]);

@@ -54,11 +54,7 @@ pub(super) struct RowReader<'a> {
 
 impl<'a> RowReader<'a> {
     pub(super) fn new(file: &'a QuestionFile) -> Self {
-        let name = match &file.origin {
-            Some(origin) => name_of(&origin.telling_path()),
-            None => name_of(&file.path),
-        };
-        Self { file, stem: stem(&file.path), name }
+        Self { file, stem: stem(&file.path), name: file.own_name() }
     }
 
     /// The question in this row, or what is wrong with a column of it.
@@ -105,6 +101,16 @@ impl<'a> RowReader<'a> {
             return Ok(source.clone());
         }
         Ok(text(columns, "data_source")?.map_or_else(|| self.name.clone(), str::to_string))
+    }
+}
+
+impl QuestionFile {
+    /// What its place says about the data set: the name of its questions where nothing else tells it.
+    pub(crate) fn own_name(&self) -> String {
+        match &self.origin {
+            Some(origin) => name_of(&origin.telling_path()),
+            None => name_of(&self.path),
+        }
     }
 }
 
