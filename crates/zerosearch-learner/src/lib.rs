@@ -60,8 +60,9 @@ pub trait Learner: Send + Sync {
     /// The policy exactly as it is now. Later steps do not change it.
     fn snapshot(&self) -> Boxed<'_, Result<Arc<dyn Policy>>>;
 
-    /// Writes everything that [`Learner::load`] needs to go on bit for bit (a model directory as [`Learner::export`]
-    /// writes it, and the optimizer's state) into `directory`, which exists and is empty.
+    /// Writes everything that [`Learner::load`] needs to go on bit for bit (what trains, in a form that opens as a policy: a model
+    /// directory as [`Learner::export`] writes it, or an adapter of one; and the optimizer's state) into `directory`, which
+    /// exists and is empty.
     fn save<'a>(&'a self, directory: &'a Path) -> Boxed<'a, Result<()>>;
 
     /// Takes up the state that [`Learner::save`] wrote. Gathered gradients are forgotten.

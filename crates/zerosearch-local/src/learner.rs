@@ -1,8 +1,5 @@
 //! The learner that runs in this process.
 
-use std::borrow::Cow;
-use std::convert::Infallible;
-use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,25 +10,26 @@ use zerosearch_learner::{
 
 use crate::kernels::{Arithmetic, RotaryTable};
 use crate::model::config::ModelConfig;
-use crate::model::{Layout, Machine, Network, rotary_frequencies};
+use crate::model::{AdapterShape, Layout, Machine, Network, rotary_frequencies};
 use crate::options::LearnerOptions;
-use crate::policy::{LocalPolicy, bounded, check_row, check_temperature, serving_bytes};
+use crate::policy::{LocalPolicy, bounded, check_row, check_temperature, frozen, serving_bytes};
 use crate::state::{State, read_weights};
 use crate::update::Update;
-use crate::weights::{Checkpoint, Dtype, Origin, export, refuse_if_too_large};
+use crate::weights::{Adapter, Checkpoint, Dtype, refuse_if_too_large};
 
-/// A model that trains. Weights are kept in f32, with both moments of AdamW beside them; each version of them is packed once
-/// and shared by its policies and by training.
+mod trained;
+
+use trained::{Adapted, Trained, Whole};
+
+/// A model that trains, or an adapter over one that stays as it is. What trains is kept in f32, with both moments of AdamW beside it;
+/// each version is packed once and shared by its policies and by training.
 pub struct LocalLearner {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    config: ModelConfig,
-    layout: Layout,
+    trained: Trained,
     machine: Machine,
-    rotary: Arc<RotaryTable>,
-    origin: Origin,
     text: Arc<Text>,
     options: LearnerOptions,
     training: Mutex<Training>,
@@ -55,14 +53,31 @@ impl LocalLearner {
             Self::memory(&config, &options) as u64,
         )?;
         let layout = Layout::new(&config);
-        let state = State::new(read_weights(checkpoint, &layout, &(0..layout.total()))?);
+        let weights = read_weights(checkpoint, &layout, &(0..layout.total()))?;
         let rotary = Arc::new(RotaryTable::new(&rotary_frequencies(&config), config.context_length));
-        let training = Mutex::new(Training { state, network: None });
+        let whole = Whole { origin: checkpoint.origin(), config, layout, rotary };
+        Ok(Self::of(Trained::Model(Box::new(whole)), weights, Arc::clone(&checkpoint.text), options))
+    }
+
+    /// Trains `adapter` and leaves the model as it is: only the adapter has weights in f32, gradients and moments. Refused as
+    /// [`LocalLearner::open`] refuses.
+    pub fn open_adapted(checkpoint: Checkpoint, adapter: Adapter, options: LearnerOptions) -> Result<Self> {
+        let config = bounded(&checkpoint, &options.policy)?;
+        refuse_if_too_large(
+            &format!("training an adapter of {}", checkpoint.path().display()),
+            Self::adapter_memory(&config, adapter.shape(), &options) as u64,
+        )?;
+        let network = frozen(&checkpoint, &config, &options.policy)?;
+        let (weights, text) = (adapter.weights.clone(), Arc::clone(&checkpoint.text));
+        let adapted = Adapted { checkpoint, network, adapter };
+        Ok(Self::of(Trained::Adapter(Box::new(adapted)), weights, text, options))
+    }
+
+    fn of(trained: Trained, weights: Vec<f32>, text: Arc<Text>, options: LearnerOptions) -> Self {
+        let training = Mutex::new(Training { state: State::new(weights), network: None });
         let machine = options.policy.machine();
-        let (origin, text) = (checkpoint.origin(), Arc::clone(&checkpoint.text));
-        let turn = Arc::default();
-        let inner = Inner { config, layout, machine, rotary, origin, text, options, training, turn };
-        Ok(Self { inner: Arc::new(inner) })
+        let inner = Inner { trained, machine, text, options, training, turn: Arc::default() };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Bytes that training a model takes: weights, gradients and two moments in f32, the packed matrices (the head in both
@@ -79,6 +94,16 @@ impl LocalLearner {
             )
             .saturating_add(options.activation_bytes)
             .saturating_add(serving_bytes(config, &options.policy))
+    }
+
+    /// Bytes that training an adapter takes: what its model takes to be sampled from, the head in the other orientation, weights,
+    /// gradients and two moments of the adapter in f32 and its factors packed, and activations.
+    pub fn adapter_memory(config: &ModelConfig, adapter: &AdapterShape, options: &LearnerOptions) -> usize {
+        let bytes = options.policy.arithmetic.bytes();
+        LocalPolicy::memory(config, &options.policy)
+            .saturating_add(config.vocabulary.saturating_mul(config.width).saturating_mul(bytes))
+            .saturating_add(adapter.parameters(config).saturating_mul(16 + bytes))
+            .saturating_add(options.activation_bytes)
     }
 
     /// The tokenizer that its tokens belong to.
@@ -104,7 +129,7 @@ impl LocalLearner {
 
     /// Writes a Hugging Face directory with the weights as they are now.
     pub fn export_as(&self, directory: &Path, dtype: Dtype) -> Result<()> {
-        self.inner.export(&self.inner.training(), directory, dtype)
+        self.inner.trained.export(directory, dtype, &self.inner.training().state.weights)
     }
 
     /// Runs `work` on a thread that may block, after the calls that came before.
@@ -131,14 +156,7 @@ impl Inner {
     }
 
     fn network(&self, training: &mut Training) -> Arc<Network> {
-        let pack = || {
-            let read = |place: &Range<usize>| {
-                Ok::<_, Infallible>(Cow::Borrowed(&training.state.weights[place.clone()]))
-            };
-            let rotary = Arc::clone(&self.rotary);
-            let Ok(network) = Network::new((&self.config, &self.layout), read, &self.machine, rotary);
-            Arc::new(network)
-        };
+        let pack = || Arc::new(self.trained.network(&self.machine, &training.state.weights));
         Arc::clone(training.network.get_or_insert_with(pack))
     }
 
@@ -152,15 +170,13 @@ impl Inner {
             example.check(gradient, reference)?;
             check_row(&network, &example.tokens)?;
         }
-        let (weights, gradients) = training.state.weights_and_gradients();
         let update = Update {
             network: &network,
-            layout: &self.layout,
-            weights,
+            layout: self.trained.layout(),
             micro_batch_tokens: self.options.micro_batch_tokens,
             activation_bytes: self.options.activation_bytes,
         };
-        let report = update.accumulate(examples, loss, gradients);
+        let report = update.accumulate(examples, loss, training.state.gradients());
         if report.is_err() {
             training.state.forget_gradients();
         }
@@ -169,7 +185,7 @@ impl Inner {
 
     fn step(&self, adam: &Adam) -> Result<StepReport> {
         let training = &mut *self.training();
-        let report = training.state.step(adam, &self.layout, &self.machine)?;
+        let report = training.state.step(adam, self.trained.layout(), &self.machine)?;
         training.network = None;
         Ok(report)
     }
@@ -188,15 +204,6 @@ impl Inner {
             Arithmetic::F32 => Dtype::F32,
         }
     }
-
-    fn export(&self, training: &Training, directory: &Path, dtype: Dtype) -> Result<()> {
-        let weights = |name: &str| {
-            let tensor = self.layout.tensors.iter().find(|tensor| tensor.name == name);
-            let tensor = tensor.ok_or_else(|| LearnerError::Unsupported(format!("no parameter `{name}`")))?;
-            Ok(Cow::Borrowed(&training.state.weights[tensor.place.clone()]))
-        };
-        export(directory, &self.origin, dtype, &weights)
-    }
 }
 
 fn check_loss(loss: &Loss) -> Result<()> {
@@ -210,7 +217,7 @@ fn check_loss(loss: &Loss) -> Result<()> {
 impl Learner for LocalLearner {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            context_length: self.inner.config.context_length,
+            context_length: self.inner.trained.config().context_length,
             exact_logprobs: true,
             deterministic: true,
             entropy_bonus: true,
@@ -241,7 +248,7 @@ impl Learner for LocalLearner {
         let directory = directory.to_owned();
         self.blocking(move |inner| {
             let training = inner.training();
-            inner.export(&training, &directory, inner.dtype())?;
+            inner.trained.write(&directory, inner.dtype(), &training.state.weights)?;
             training.state.save(&directory)
         })
     }
@@ -253,10 +260,14 @@ impl Learner for LocalLearner {
 
     fn export<'a>(&'a self, directory: &'a Path) -> Boxed<'a, Result<()>> {
         let directory = directory.to_owned();
-        self.blocking(move |inner| inner.export(&inner.training(), &directory, inner.dtype()))
+        self.blocking(move |inner| {
+            inner.trained.export(&directory, inner.dtype(), &inner.training().state.weights)
+        })
     }
 }
 
+#[cfg(test)]
+mod adapters;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]

@@ -19,7 +19,8 @@ pub mod weights;
 
 pub use kernels::{Arithmetic, Isa, Threads};
 pub use learner::LocalLearner;
+pub use model::adapter::{AdapterShape, AdapterTarget};
 pub use model::config::{Family, Llama3Scaling, ModelConfig};
 pub use options::{LearnerOptions, PolicyOptions};
 pub use policy::LocalPolicy;
-pub use weights::{Checkpoint, Dtype, Origin, export, refuse_if_too_large};
+pub use weights::{Adapter, Checkpoint, Dtype, Origin, export, refuse_if_too_large};

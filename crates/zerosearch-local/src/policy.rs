@@ -14,7 +14,7 @@ use crate::options::PolicyOptions;
 use crate::packed::Packed;
 use crate::sampler::Sampler;
 use crate::state::read_weights;
-use crate::weights::{Checkpoint, refuse_if_too_large};
+use crate::weights::{Adapter, Checkpoint, refuse_if_too_large};
 
 /// Tokens that are scored together.
 const SCORED_TOGETHER: usize = 2048;
@@ -36,11 +36,16 @@ impl LocalPolicy {
             &format!("the model {}", checkpoint.path().display()),
             Self::memory(&config, &options) as u64,
         )?;
-        let layout = Layout::new(&config);
-        let rotary = Arc::new(RotaryTable::new(&rotary_frequencies(&config), config.context_length));
-        let read = |place: &_| read_weights(checkpoint, &layout, place).map(Cow::Owned);
-        let network = Network::new((&config, &layout), read, &options.machine(), rotary)?;
+        let network = frozen(checkpoint, &config, &options)?;
         Ok(Self::new(Arc::new(network), Arc::clone(&checkpoint.text), options))
+    }
+
+    /// The model of a checkpoint with `adapter` on its projections.
+    pub fn open_adapted(checkpoint: &Checkpoint, adapter: &Adapter, options: PolicyOptions) -> Result<Self> {
+        let mut policy = Self::open(checkpoint, options)?;
+        let adapted = policy.network.adapted(&adapter.layout, (&adapter.weights, adapter.shape().scale()));
+        policy.network = Arc::new(adapted);
+        Ok(policy)
     }
 
     pub(crate) fn new(network: Arc<Network>, text: Arc<Text>, options: PolicyOptions) -> Self {
@@ -70,6 +75,11 @@ impl LocalPolicy {
         self.network.bytes()
     }
 
+    #[cfg(test)]
+    pub(crate) fn network(&self) -> &Network {
+        &self.network
+    }
+
     /// Names what decides the bits of its numbers, as [`zerosearch_learner::Capabilities::numeric_path`] does.
     pub fn numeric_path(&self) -> String {
         self.network.machine.numeric_path()
@@ -90,6 +100,18 @@ impl LocalPolicy {
             Sampler::start(Arc::clone(&self.network), Arc::clone(&self.text), self.options.cache_bytes)
         })
     }
+}
+
+/// The weights of a checkpoint, packed; read one matrix after another.
+pub(crate) fn frozen(
+    checkpoint: &Checkpoint,
+    config: &ModelConfig,
+    options: &PolicyOptions,
+) -> Result<Network> {
+    let layout = Layout::new(config);
+    let rotary = Arc::new(RotaryTable::new(&rotary_frequencies(config), config.context_length));
+    let read = |place: &_| read_weights(checkpoint, &layout, place).map(Cow::Owned);
+    Network::new((config, &layout), read, &options.machine(), rotary)
 }
 
 /// The checkpoint's dimensions, with the context that was asked for or that the cache has room for if that is shorter.

@@ -48,13 +48,13 @@ impl State {
         Self { weights, gradients: Vec::new(), any_gathered: false, first_moment, second_moment, steps: 0 }
     }
 
-    /// The weights, and the gathered gradients to add to: zero at first.
-    pub(crate) fn weights_and_gradients(&mut self) -> (&[f32], &mut [f32]) {
+    /// The gathered gradients to add to: zero at first.
+    pub(crate) fn gradients(&mut self) -> &mut [f32] {
         self.any_gathered = true;
         if self.gradients.is_empty() {
             self.gradients = bytemuck::zeroed_vec(self.weights.len());
         }
-        (&self.weights, &mut self.gradients)
+        &mut self.gradients
     }
 
     /// The gathered gradients as they are.
@@ -139,7 +139,7 @@ impl State {
         let find = |name: &str| {
             let view = file.tensor(name).map_err(|problem| broken(problem.to_string()))?;
             if view.dtype() != Dtype::F32 || view.shape() != [total] {
-                return Err(broken(format!("`{name}` does not belong to a model of {total} parameters")));
+                return Err(broken(format!("`{name}` does not belong to a learner of {total} parameters")));
             }
             Ok(view)
         };

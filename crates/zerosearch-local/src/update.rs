@@ -9,9 +9,8 @@ use crate::packed::Packed;
 /// What an update computes with.
 pub(crate) struct Update<'a> {
     pub(crate) network: &'a Network,
+    /// Where the gradients of what trains lie.
     pub(crate) layout: &'a Layout,
-    /// What the network was packed from.
-    pub(crate) weights: &'a [f32],
     pub(crate) micro_batch_tokens: usize,
     pub(crate) activation_bytes: usize,
 }
@@ -61,7 +60,6 @@ impl Update<'_> {
         let mut pass = Pass {
             network: self.network,
             layout: self.layout,
-            weights: self.weights,
             batch: &packed.batch,
             blocks: &mut packed.blocks(self.network),
             keep: self.activation_bytes / per_layer,

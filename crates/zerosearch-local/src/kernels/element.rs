@@ -20,7 +20,7 @@ impl Arithmetic {
     }
 
     /// Bytes of one stored number.
-    pub(crate) fn bytes(self) -> usize {
+    pub fn bytes(self) -> usize {
         match self {
             Self::Bf16 => 2,
             Self::F32 => 4,

@@ -40,7 +40,7 @@ fn norm_rows_body<const FUSED: bool>(values: &[f32], weight: &[f32], epsilon: f3
 }
 
 /// Adds the gradient with respect to `values` to `gradient` and, for the rows of each item in turn, the gradient with
-/// respect to the weight to `weight_gradient`.
+/// respect to the weight to `weight_gradient`, which may be empty: then nobody asks for it.
 ///
 /// With `s = 1 / sqrt(mean(x^2) + epsilon)`: `dx = s * (w * dy) - x * s^3 / width * sum(x * w * dy)` and `dw = sum over rows of
 /// dy * x * s`.
@@ -54,7 +54,7 @@ pub(crate) fn rms_norm_backward(
     assert!(values.len().is_multiple_of(width), "rows are not whole");
     assert_eq!(values.len(), out_gradient.len(), "the gradient of the result has another size");
     assert_eq!(values.len(), gradient.len(), "the gradient has another size");
-    assert_eq!(width, weight_gradient.len(), "the gradient of the weight has another size");
+    assert!([0, width].contains(&weight_gradient.len()), "the gradient of the weight has another size");
     let items = (values.len() / width).div_ceil(ROWS);
     let mut partial = vec![0.0; items * width];
     let (rows, sums) = ((gradient, ROWS * width), (&mut *partial, width));

@@ -125,3 +125,19 @@ fn column_rows_body<const FUSED: bool>(rows: &[f32], inner: usize, panel: &mut [
         }
     }
 }
+
+/// One panel of a transpose. `panels` are those of the matrix, whose inner dimension is `inner` long; its stretch from
+/// `first` on becomes the columns of `panel`, which is zero where they end.
+pub(super) fn panel_of_panels(panels: &[Pair], inner: usize, first: usize, panel: &mut [Pair]) {
+    let (pairs, first) = (inner.div_ceil(2), first / 2);
+    let length = (PANEL / 2).min(pairs - first) * PANEL;
+    for (block, to) in panel.chunks_mut(PANEL / 2 * PANEL).enumerate() {
+        let from = &panels[(block * pairs + first) * PANEL..][..length];
+        for (at, from) in from.chunks_exact(PANEL).enumerate() {
+            for (to, [even, odd]) in to.chunks_exact_mut(PANEL).zip(from.as_chunks::<2>().0) {
+                to[2 * at] = Pair(even.0 & 0xffff | odd.0 << 16);
+                to[2 * at + 1] = Pair(even.0 >> 16 | odd.0 & 0xffff_0000);
+            }
+        }
+    }
+}

@@ -5,7 +5,7 @@
 
 use super::element::{Arithmetic, Bf16, Element};
 use super::isa::Isa;
-use super::pack::{panel_of_column_rows, panel_of_inner_rows};
+use super::pack::{panel_of_column_rows, panel_of_inner_rows, panel_of_panels};
 use super::pair::Pair;
 use super::threads::Threads;
 use super::workspace::Buffer;
@@ -77,6 +77,22 @@ impl Panels {
                 PanelNumbers::F32(fill(inner, columns, kernels.1, |at, column| matrix[at * columns + column]))
             }
             Arithmetic::Bf16 => PanelNumbers::Bf16(pairs_of_columns(matrix, columns, kernels)),
+        };
+        Self { numbers, inner, columns }
+    }
+
+    /// The transpose, with the very same numbers: what multiplies by `matrix^T` becomes what multiplies by `matrix`.
+    pub(crate) fn transposed(&self, threads: &Threads) -> Self {
+        let (inner, columns) = (self.columns, self.inner);
+        let numbers = match &self.numbers {
+            PanelNumbers::F32(numbers) => PanelNumbers::F32(fill(inner, columns, threads, |at, column| {
+                numbers[position(column, at, self.inner, 1)]
+            })),
+            PanelNumbers::Bf16(pairs) => {
+                PanelNumbers::Bf16(fill_pairs(inner, columns, threads, |first, panel| {
+                    panel_of_panels(pairs.pairs(), self.inner, first, panel);
+                }))
+            }
         };
         Self { numbers, inner, columns }
     }
@@ -162,5 +178,33 @@ fn copy_column<E: Element>(numbers: &[E], group: usize, inner: usize, column: us
     let padded = inner.next_multiple_of(group);
     for (at, out) in out.iter_mut().enumerate() {
         *out = numbers[position(at, column, padded, group)].widen();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Odd sizes, whole panels and both: what was laid out the other way from the start is the independent computation.
+    #[test]
+    fn a_transpose_is_the_other_layout_of_the_same_matrix() {
+        let threads = Threads::new(2);
+        for (inner, columns) in [(1, 1), (2, 3), (64, 64), (65, 130), (128, 64), (37, 191), (576, 70)] {
+            let matrix: Vec<f32> = (0..inner * columns).map(|at| (at as f32 * 0.37).sin()).collect();
+            for arithmetic in [Arithmetic::Bf16, Arithmetic::F32] {
+                let kernels = (Isa::detect(), &threads);
+                let transposed = Panels::of_rows(arithmetic, &matrix, inner, kernels).transposed(&threads);
+                let expected = Panels::of_columns(arithmetic, &matrix, inner, kernels);
+                assert_eq!((transposed.inner, transposed.columns), (expected.inner, expected.columns));
+                let same = match (&transposed.numbers, &expected.numbers) {
+                    (PanelNumbers::Bf16(got), PanelNumbers::Bf16(expected)) => {
+                        got.pairs() == expected.pairs()
+                    }
+                    (PanelNumbers::F32(got), PanelNumbers::F32(expected)) => got[..] == expected[..],
+                    _ => false,
+                };
+                assert!(same, "{inner} x {columns} in {arithmetic}");
+            }
+        }
     }
 }

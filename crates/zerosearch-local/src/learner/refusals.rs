@@ -75,8 +75,8 @@ fn a_row_whose_numbers_are_not_finite_is_refused_and_its_neighbours_go_on() {
     let before = run(learner.policy().sample(greedy(&rows[0], 6))).unwrap();
     let scores = run(learner.policy().score(&whole, 1.0)).unwrap();
     assert!(!before.tokens.contains(&BROKEN), "the fixture has to be drawn again");
-    let width = learner.inner.config.width;
-    let embedding = learner.inner.layout.embedding.start + BROKEN as usize * width;
+    let width = learner.inner.trained.config().width;
+    let embedding = learner.inner.trained.layout().embedding.start + BROKEN as usize * width;
     learner.inner.training().state.weights[embedding..][..width].fill(f32::NAN);
     learner.inner.training().network = None;
 
@@ -163,7 +163,7 @@ fn a_damaged_state_is_refused_and_changes_nothing() {
         let length = (changed.len() as u64).to_le_bytes();
         [&length[..], changed.as_bytes(), &whole[8 + header..]].concat()
     };
-    let total = learner.inner.layout.total();
+    let total = learner.inner.trained.layout().total();
     let flipped = |at: usize| {
         let mut bytes = whole.clone();
         bytes[at] ^= 0x80;

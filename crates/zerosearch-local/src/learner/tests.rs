@@ -25,7 +25,7 @@ struct Fixture {
     name: &'static str,
 }
 
-fn options(arithmetic: Arithmetic, isa: Isa, threads: usize) -> LearnerOptions {
+pub(super) fn options(arithmetic: Arithmetic, isa: Isa, threads: usize) -> LearnerOptions {
     let policy = PolicyOptions::new(Arc::new(Threads::new(threads)));
     LearnerOptions::new(PolicyOptions { arithmetic, isa, ..policy })
 }
@@ -100,7 +100,7 @@ impl Fixture {
         let loss = f64::from(self.numbers(&format!("{prefix}.loss"))[0]);
         assert!((report.loss - loss).abs() < 1e-4, "{} {prefix}: loss {} for {loss}", self.name, report.loss);
         let training = self.learner.inner.training();
-        for tensor in &self.learner.inner.layout.tensors {
+        for tensor in &self.learner.inner.trained.layout().tensors {
             let expected = self.numbers(&format!("{prefix}.grad.{}", tensor.name));
             let error = relative(&training.state.gathered()[tensor.place.clone()], &expected);
             assert!(error < 1e-3, "{} {prefix}: gradient of {} is off by {error}", self.name, tensor.name);
@@ -113,13 +113,14 @@ impl Fixture {
 /// used that way, so the rounding belongs to this test.
 fn round_rotary_frequencies(learner: &mut LocalLearner) {
     let inner = Arc::get_mut(&mut learner.inner).unwrap();
-    let mut frequencies = rotary_frequencies(&inner.config);
+    let Trained::Model(whole) = &mut inner.trained else { return };
+    let mut frequencies = rotary_frequencies(&whole.config);
     Arithmetic::Bf16.round(&mut frequencies);
-    inner.rotary = Arc::new(RotaryTable::new(&frequencies, inner.config.context_length));
+    whole.rotary = Arc::new(RotaryTable::new(&frequencies, whole.config.context_length));
 }
 
 /// Relative error in norm.
-fn relative(got: &[f32], expected: &[f32]) -> f64 {
+pub(super) fn relative(got: &[f32], expected: &[f32]) -> f64 {
     assert_eq!(got.len(), expected.len());
     let norm = |numbers: &mut dyn Iterator<Item = f64>| numbers.map(|x| x * x).sum::<f64>().sqrt();
     let difference = norm(&mut got.iter().zip(expected).map(|(&a, &b)| f64::from(a) - f64::from(b)));
@@ -212,7 +213,7 @@ fn an_adamw_step_changes_weights_as_pytorchs_does() {
         let norm = f64::from(fixture.numbers("pg.grad_norm")[0]);
         assert!((report.grad_norm - norm).abs() < 1e-3 * norm, "{name}: {} for {norm}", report.grad_norm);
         let training = inner.training();
-        for tensor in &inner.layout.tensors {
+        for tensor in &inner.trained.layout().tensors {
             let change = |after: &[f32]| -> Vec<f32> {
                 after
                     .iter()
@@ -332,6 +333,6 @@ fn what_rows_share_is_trained_for_each_of_them() {
     }
 }
 
-fn run<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap().block_on(future)
 }

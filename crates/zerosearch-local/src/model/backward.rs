@@ -1,21 +1,18 @@
 //! The backward pass, written out by hand: the gradient of every parameter of a layer from the gradient of its output.
 
-use std::ops::Range;
-
 use super::forward::{Attended, Batch, add, scatter};
 use super::head::{HeadGradients, Predictions, Slopes, Target};
 use super::{Layout, Network, Recording};
 use crate::kernels::{
-    AttentionGradients, Buffer, KeyValueBlocks, Panels, Stored, attention_backward, rms_norm_backward,
+    AttentionGradients, Buffer, KeyValueBlocks, Stored, attention_backward, rms_norm_backward,
     swiglu_backward,
 };
 
 /// What one backward pass works with.
 pub(crate) struct Pass<'a> {
     pub(crate) network: &'a Network,
+    /// Where the gradients of what trains lie.
     pub(crate) layout: &'a Layout,
-    /// The weights that the network was packed from.
-    pub(crate) weights: &'a [f32],
     pub(crate) batch: &'a Batch,
     /// Room for one layer's keys and values of the whole batch.
     pub(crate) blocks: &'a mut KeyValueBlocks,
@@ -24,8 +21,8 @@ pub(crate) struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Forward through everything, the loss, and back: adds the gradient of each parameter to `gradients` (laid out by
-    /// the layout) and returns what the head says about the targets.
+    /// Forward through everything, the loss, and back: adds the gradient of each parameter that has a place to `gradients`
+    /// (laid out by the layout) and returns what the head says about the targets.
     pub(crate) fn run(
         &mut self,
         targets: (&[Target], f32),
@@ -52,8 +49,8 @@ impl Pass<'_> {
             targets,
             slopes,
             &mut HeadGradients {
-                transposed: &self.transposed(&self.layout.head, network.config.width),
-                matrix: &mut gradients[self.layout.head.clone()],
+                head: (&network.head.turned(&network.machine), &self.layout.head),
+                all: gradients,
                 norm: &mut norm_gradient,
                 stream: &mut gradient,
             },
@@ -69,17 +66,12 @@ impl Pass<'_> {
         }
         let width = network.config.width;
         let embedding = &mut gradients[self.layout.embedding.clone()];
-        for (&token, gradient) in self.batch.tokens.iter().zip(gradient.chunks_exact(width)) {
-            add(&mut embedding[token as usize * width..][..width], gradient);
+        if !embedding.is_empty() {
+            for (&token, gradient) in self.batch.tokens.iter().zip(gradient.chunks_exact(width)) {
+                add(&mut embedding[token as usize * width..][..width], gradient);
+            }
         }
         predictions
-    }
-
-    /// A matrix with rows of `inputs` numbers, for `gradient * matrix`. It is packed where it is needed: that takes little
-    /// beside the product, and keeping it would take as much memory as the model.
-    fn transposed(&self, place: &Range<usize>, inputs: usize) -> Panels {
-        let machine = &self.network.machine;
-        Panels::of_columns(machine.arithmetic, &self.weights[place.clone()], inputs, machine.kernels())
     }
 
     /// Replaces the gradient of a layer's output by that of its input.
@@ -107,24 +99,23 @@ impl Pass<'_> {
         let (network, place) = (self.network, &self.layout.layers[index]);
         let layer = &network.layers[index];
         let machine = &network.machine;
-        let (width, mlp_width) = (network.config.width, network.config.mlp_width);
-        let activated_gradient = machine.product(gradient, &self.transposed(&place.down, mlp_width));
-        let mut activated = machine.take(activated_gradient.len());
+        let down_back = layer.down.turned(machine);
+        let activated_gradient = down_back.input_gradient(machine, gradient);
+        let mut activated = machine.take(activated_gradient.numbers.len());
         let mut gate_up_gradient = machine.take(2 * activated.len());
         let outs = (&mut *gate_up_gradient, &mut *activated);
-        swiglu_backward(machine.kernels(), gate_up, &activated_gradient, outs, mlp_width);
-        machine.add_weight_gradient(gradient, &activated, mlp_width, &mut gradients[place.down.clone()]);
+        let mlp_width = network.config.mlp_width;
+        swiglu_backward(machine.kernels(), gate_up, &activated_gradient.numbers, outs, mlp_width);
+        let flow = (&*gradient, &activated_gradient);
+        down_back.add_gradients(machine, flow, &activated, (&place.down, gradients));
         let normalised = network.normalised(middle, &layer.middle_norm);
-        machine.add_weight_gradient(
-            &gate_up_gradient,
-            &normalised,
-            width,
-            &mut gradients[place.gate_up.clone()],
-        );
-        let normalised_gradient = machine.product(&gate_up_gradient, &self.transposed(&place.gate_up, width));
+        let gate_up_back = layer.gate_up.turned(machine);
+        let normalised_gradient = gate_up_back.input_gradient(machine, &gate_up_gradient);
+        let flow = (&*gate_up_gradient, &normalised_gradient);
+        gate_up_back.add_gradients(machine, flow, &normalised, (&place.gate_up, gradients));
         rms_norm_backward(
             machine.kernels(),
-            (middle, &normalised_gradient),
+            (middle, &normalised_gradient.numbers),
             (&layer.middle_norm, network.config.norm_epsilon),
             (gradient, &mut gradients[place.middle_norm.clone()]),
         );
@@ -141,9 +132,9 @@ impl Pass<'_> {
         let (network, place) = (self.network, &self.layout.layers[index]);
         let machine = &network.machine;
         let shape = network.shape();
-        let attended_width = shape.heads * shape.head_width;
-        machine.add_weight_gradient(gradient, out, attended_width, &mut gradients[place.output.clone()]);
-        let out_gradient = machine.product(gradient, &self.transposed(&place.output, attended_width));
+        let output_back = network.layers[index].output.turned(machine);
+        let out_gradient = output_back.input_gradient(machine, gradient);
+        output_back.add_gradients(machine, (gradient, &out_gradient), out, (&place.output, gradients));
         let mut fused_gradient = machine.take(fused.len());
         attention_backward(
             machine.kernels(),
@@ -153,7 +144,7 @@ impl Pass<'_> {
                 arithmetic: machine.arithmetic,
                 fused,
                 log_sums,
-                out_gradient: &out_gradient,
+                out_gradient: &out_gradient.numbers,
                 fused_gradient: &mut fused_gradient,
             },
         );
@@ -206,17 +197,13 @@ impl Pass<'_> {
             add(&mut gradients[place.fused_bias.clone()], row);
         }
         let normalised = network.normalised(input, &layer.input_norm);
-        machine.add_weight_gradient(
-            fused_gradient,
-            &normalised,
-            network.config.width,
-            &mut gradients[place.fused.clone()],
-        );
-        let normalised_gradient =
-            machine.product(fused_gradient, &self.transposed(&place.fused, network.config.width));
+        let fused_back = layer.fused.turned(machine);
+        let normalised_gradient = fused_back.input_gradient(machine, fused_gradient);
+        let flow = (fused_gradient, &normalised_gradient);
+        fused_back.add_gradients(machine, flow, &normalised, (&place.fused, gradients));
         rms_norm_backward(
             machine.kernels(),
-            (input, &normalised_gradient),
+            (input, &normalised_gradient.numbers),
             (&layer.input_norm, network.config.norm_epsilon),
             (gradient, &mut gradients[place.input_norm.clone()]),
         );

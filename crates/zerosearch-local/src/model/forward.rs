@@ -84,7 +84,7 @@ impl Network {
         let layer = &self.layers[index];
         let machine = &self.machine;
         let normalised = self.normalised(stream, &layer.input_norm);
-        let mut fused = machine.kept_product(&normalised, &layer.fused);
+        let mut fused = layer.fused.kept_product(machine, &normalised);
         add_bias(&mut fused, &layer.fused_bias);
         let unnormalised = self.normalise_heads(layer, &mut fused);
         self.turn(&mut fused, &batch.positions, false);
@@ -100,7 +100,7 @@ impl Network {
             (blocks, slot),
             (&mut out, Some(&mut log_sums)),
         );
-        machine.add_product(&out, &layer.output, stream);
+        layer.output.add_product(machine, &out, stream);
         Attended { fused, unnormalised, log_sums, out }
     }
 
@@ -108,9 +108,9 @@ impl Network {
     pub(super) fn feed_forward(&self, index: usize, stream: &mut [f32]) -> Buffer {
         let layer = &self.layers[index];
         let normalised = self.normalised(stream, &layer.middle_norm);
-        let gate_up = self.machine.product(&normalised, &layer.gate_up);
+        let gate_up = layer.gate_up.product(&self.machine, &normalised);
         let activated = self.activated(&gate_up);
-        self.machine.add_product(&activated, &layer.down, stream);
+        layer.down.add_product(&self.machine, &activated, stream);
         gate_up
     }
 

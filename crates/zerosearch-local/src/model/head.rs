@@ -1,9 +1,9 @@
 //! The language-model head, computed only where a log-probability is wanted and a few positions at a time.
 
+use super::layout::ProjectionLayout;
+use super::projection::Turned;
 use super::{Machine, Network};
-use crate::kernels::{
-    Buffer, LogSoftmax, Panels, RowGradient, log_softmax_rows, logits_gradient, rms_norm_backward,
-};
+use crate::kernels::{Buffer, LogSoftmax, RowGradient, log_softmax_rows, logits_gradient, rms_norm_backward};
 
 /// Positions whose logits are in memory together.
 pub(crate) const LOGITS_AT_ONCE: usize = 256;
@@ -27,15 +27,15 @@ pub(crate) struct Predictions {
 }
 
 /// What flows back into the head.
-pub(crate) struct HeadGradients<'a> {
-    /// The head, for `gradient * matrix`.
-    pub(crate) transposed: &'a Panels,
-    /// Of the head's matrix, added to.
-    pub(crate) matrix: &'a mut [f32],
+pub(super) struct HeadGradients<'a> {
+    /// The head, and where what trains of it lies.
+    pub(super) head: (&'a Turned<'a>, &'a ProjectionLayout),
+    /// Of all that trains, added to.
+    pub(super) all: &'a mut [f32],
     /// Of the last norm, added to.
-    pub(crate) norm: &'a mut [f32],
+    pub(super) norm: &'a mut [f32],
     /// Of the last layer's output, `[tokens][width]`, added to.
-    pub(crate) stream: &'a mut [f32],
+    pub(super) stream: &'a mut [f32],
 }
 
 /// d loss / d log-probability and d loss / d entropy of one target.
@@ -45,7 +45,7 @@ impl Network {
     /// Logits at `positions` of the last layer's output, `[positions][vocabulary]`.
     pub(crate) fn logits(&self, stream: &[f32], positions: &[usize]) -> Buffer {
         let (_, normalised) = self.head_input(stream, positions.iter().copied());
-        self.machine.product(&normalised, self.head_panels())
+        self.head.product(&self.machine, &normalised)
     }
 
     /// The log-probability of each target under softmax(logits / temperature).
@@ -58,7 +58,7 @@ impl Network {
         let mut out = Vec::with_capacity(targets.len());
         for targets in targets.chunks(LOGITS_AT_ONCE) {
             let (_, normalised) = self.head_input(stream, targets.iter().map(|target| target.from));
-            let logits = self.machine.product(&normalised, self.head_panels());
+            let logits = self.head.product(&self.machine, &normalised);
             let (_, predictions) = predict(&self.machine, &logits, targets, temperature);
             out.extend(predictions);
         }
@@ -67,7 +67,7 @@ impl Network {
 
     /// As [`Network::predictions`]; `slopes` says for each target (by index and prediction) what the loss sends back,
     /// and the gradients are added to `gradients`.
-    pub(crate) fn predictions_and_gradients(
+    pub(super) fn predictions_and_gradients(
         &self,
         stream: &[f32],
         (targets, temperature): (&[Target], f32),
@@ -77,7 +77,7 @@ impl Network {
         let mut out = Vec::with_capacity(targets.len());
         for (chunk, targets) in targets.chunks(LOGITS_AT_ONCE).enumerate() {
             let (rows, normalised) = self.head_input(stream, targets.iter().map(|target| target.from));
-            let mut logits = self.machine.product(&normalised, self.head_panels());
+            let mut logits = self.head.product(&self.machine, &normalised);
             let (sums, predictions) = predict(&self.machine, &logits, targets, temperature);
             let row_gradients: Vec<(LogSoftmax, RowGradient)> = (0..targets.len())
                 .map(|index| {
@@ -87,9 +87,11 @@ impl Network {
                 })
                 .collect();
             logits_gradient(self.machine.kernels(), &mut logits, 1.0 / temperature, &row_gradients);
-            self.machine.add_weight_gradient(&logits, &normalised, self.config.width, gradients.matrix);
-            let normalised_gradient = self.machine.product(&logits, gradients.transposed);
-            self.norm_gradient((&rows, &normalised_gradient), targets, gradients);
+            let (head, place) = gradients.head;
+            let normalised_gradient = head.input_gradient(&self.machine, &logits);
+            let flow = (&*logits, &normalised_gradient);
+            head.add_gradients(&self.machine, flow, &normalised, (place, gradients.all));
+            self.norm_gradient((&rows, &normalised_gradient.numbers), targets, gradients);
             out.extend(predictions);
         }
         out

@@ -2,8 +2,10 @@
 //!
 //! One decoder covers every family: RMSNorm, rotary positions, grouped attention, SwiGLU. [`Layout`] says
 //! where each parameter lies in the one flat vector of weights; a [`Network`] is one version of them,
-//! packed for the kernels; `forward`, `head` and `backward` are written out by hand and read from top to bottom.
+//! packed for the kernels, with or without an adapter ([`AdapterShape`]) on its projections; `forward`, `head` and
+//! `backward` are written out by hand and read from top to bottom.
 
+pub(crate) mod adapter;
 mod backward;
 pub(crate) mod config;
 mod forward;
@@ -11,9 +13,11 @@ mod head;
 mod layout;
 mod machine;
 mod network;
+mod projection;
 mod recording;
 mod shapes;
 
+pub(crate) use adapter::AdapterShape;
 pub(crate) use backward::Pass;
 pub(crate) use forward::Batch;
 pub(crate) use head::{LOGITS_AT_ONCE, Predictions, Target};

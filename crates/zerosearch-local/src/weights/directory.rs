@@ -52,7 +52,8 @@ fn missing_config(directory: &Path) -> String {
     }
     if names.iter().any(|name| name == "adapter_config.json") {
         return format!(
-            "there is no `{CONFIG}` in this folder: it holds a LoRA adapter; merge it into its model first"
+            "there is no `{CONFIG}` in this folder: it holds a LoRA adapter; give it as \
+             `--adapter`, and the model that it was made for as `--model`"
         );
     }
     format!("there is no `{CONFIG}` in this folder, so it is not a model in Hugging Face layout")

@@ -1,9 +1,9 @@
 //! A model directory as `transformers`, vLLM and llama.cpp open it, written whole or not at all.
 
 use std::borrow::Cow;
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io::Write;
+use std::path::Path;
 
 use half::bf16;
 use serde_json::{Map, Value, json};
@@ -11,6 +11,7 @@ use zerosearch_learner::{LearnerError, Result};
 
 use super::checkpoint::Origin;
 use super::directory::{CONFIG, GENERATION_CONFIG};
+use super::draft::{Draft, Failure};
 use super::safetensors::{INDEX, SINGLE};
 
 /// A weight file is closed before it passes this many bytes, as `save_pretrained` does.
@@ -85,10 +86,11 @@ fn export_in_files_of(
         draft.write(GENERATION_CONFIG, |to| Ok(to.write_all(&bytes)?))?;
     }
     draft.write_json(CONFIG, &Value::Object(config(origin, dtype)))?;
-    draft.publish()
+    draft.publish(stale_weights)
 }
 
-type Shape = (String, Vec<usize>);
+/// A tensor by its name and shape.
+pub(super) type Shape = (String, Vec<usize>);
 
 fn size_of_tensor((_, shape): &Shape, dtype: Dtype) -> usize {
     shape.iter().product::<usize>() * dtype.bytes()
@@ -122,7 +124,7 @@ fn file_name(number: usize, count: usize) -> String {
 }
 
 /// Writes one safetensors file: the header's length (8 bytes), the header as JSON, padded to 8 bytes, the numbers.
-fn write_shard(
+pub(super) fn write_shard(
     file: &mut dyn Write,
     shard: &[Shape],
     dtype: Dtype,
@@ -234,85 +236,6 @@ fn special_ids(origin: &Origin) -> impl Iterator<Item = (String, Value)> {
     })
 }
 
-/// Why a file was not written: the disk, or what should have been written.
-enum Failure {
-    Disk(std::io::Error),
-    Content(LearnerError),
-}
-
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Self {
-        Self::Disk(error)
-    }
-}
-
-impl From<LearnerError> for Failure {
-    fn from(error: LearnerError) -> Self {
-        Self::Content(error)
-    }
-}
-
-/// Files that lie beside those they will replace. Dropped before [`Draft::publish`], it leaves nothing behind.
-struct Draft<'a> {
-    directory: &'a Path,
-    names: Vec<String>,
-}
-
-impl<'a> Draft<'a> {
-    fn new(directory: &'a Path) -> Result<Self> {
-        fs::create_dir_all(directory).map_err(|error| LearnerError::io(directory, error))?;
-        Ok(Self { directory, names: Vec::new() })
-    }
-
-    fn aside(&self, name: &str) -> PathBuf {
-        self.directory.join(format!("{name}.part"))
-    }
-
-    fn write(
-        &mut self,
-        name: &str,
-        content: impl FnOnce(&mut dyn Write) -> Result<(), Failure>,
-    ) -> Result<()> {
-        let path = self.aside(name);
-        self.names.push(name.to_owned());
-        let write = || -> Result<(), Failure> {
-            let mut file = BufWriter::new(File::create(&path)?);
-            content(&mut file)?;
-            Ok(file.into_inner().map_err(|error| error.into_error())?.sync_all()?)
-        };
-        write().map_err(|failure| match failure {
-            Failure::Disk(error) => LearnerError::io(&path, error),
-            Failure::Content(error) => error,
-        })
-    }
-
-    fn write_json(&mut self, name: &str, value: &Value) -> Result<()> {
-        self.write(name, |file| Ok(writeln!(file, "{value:#}")?))
-    }
-
-    fn publish(mut self) -> Result<()> {
-        for name in &self.names {
-            let path = self.directory.join(name);
-            fs::rename(self.aside(name), &path).map_err(|error| LearnerError::io(&path, error))?;
-        }
-        let names = std::mem::take(&mut self.names);
-        for name in stale_weights(self.directory, &names)? {
-            let path = self.directory.join(name);
-            fs::remove_file(&path).map_err(|error| LearnerError::io(&path, error))?;
-        }
-        sync_directory(self.directory)
-    }
-}
-
-impl Drop for Draft<'_> {
-    fn drop(&mut self) {
-        for name in &self.names {
-            // What cannot be removed is named `*.part`, which no reader takes for a model file.
-            let _ = fs::remove_file(self.aside(name));
-        }
-    }
-}
-
 /// Weight files of an earlier export that this one did not replace; left there, they would be read instead of it or
 /// beside it.
 fn stale_weights(directory: &Path, written: &[String]) -> Result<Vec<String>> {
@@ -322,15 +245,6 @@ fn stale_weights(directory: &Path, written: &[String]) -> Result<Vec<String>> {
         name == SINGLE || name == INDEX || (name.starts_with("model-") && name.ends_with(".safetensors"))
     };
     Ok(names.filter(is_weights).filter(|name| !written.contains(name)).collect())
-}
-
-/// Makes renames last. Only Unix lets a folder be opened for this.
-fn sync_directory(directory: &Path) -> Result<()> {
-    if cfg!(unix) {
-        let synced = File::open(directory).and_then(|directory| directory.sync_all());
-        synced.map_err(|error| LearnerError::io(directory, error))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

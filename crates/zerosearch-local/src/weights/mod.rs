@@ -3,12 +3,16 @@
 //! - [`Checkpoint`] is a model that was found: its dimensions, its text, and its tensors by name. It is a Hugging Face
 //!   directory (`directory`, `safetensors`, `config_file`), a GGUF file (`gguf`), a repository of the hub (`hub`), or
 //!   made of random numbers (`random`).
+//! - [`Adapter`] is what is trained beside a model that stays as it is (`adapter`, `adapter_config`).
 //! - [`export()`] writes a Hugging Face directory.
 //! - [`refuse_if_too_large`] says before loading what would not fit.
 
+mod adapter;
+mod adapter_config;
 mod checkpoint;
 mod config_file;
 mod directory;
+mod draft;
 mod export;
 mod gguf;
 mod hub;
@@ -17,6 +21,7 @@ mod memory;
 mod random;
 mod safetensors;
 
+pub use adapter::Adapter;
 pub use checkpoint::{Checkpoint, Origin};
 pub use export::{Dtype, Tensors, export};
 pub(crate) use map::Map;

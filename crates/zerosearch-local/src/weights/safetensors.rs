@@ -16,10 +16,21 @@ use crate::model::config::ModelConfig;
 pub(super) const SINGLE: &str = "model.safetensors";
 pub(super) const INDEX: &str = "model.safetensors.index.json";
 
-/// The parameters of one model, in open files.
+/// The tensors of a model or an adapter, in open files.
 pub(super) struct Safetensors {
     shards: Vec<Shard>,
     places: HashMap<String, Place>,
+}
+
+/// What files should hold.
+pub(super) struct Wanted<'a> {
+    pub(super) tensors: Vec<(String, Vec<usize>)>,
+    /// Who says so, in words.
+    pub(super) asked_by: &'a str,
+    /// What the tensors make together, in words.
+    pub(super) whole: &'a str,
+    /// Whether a tensor of this name may be there too.
+    pub(super) is_harmless: &'a dyn Fn(&str) -> bool,
 }
 
 struct Shard {
@@ -40,7 +51,17 @@ impl Safetensors {
     /// Opens the weight files of `directory`. Afterwards every parameter of `config` is there, in its shape and in a
     /// type that can be read; a tensor that the model does not know is refused.
     pub(super) fn open(directory: &Path, config: &ModelConfig) -> Result<Self> {
-        let files = weight_files(directory)?;
+        let wanted = Wanted {
+            tensors: config.tensors(),
+            asked_by: "`config.json` asks",
+            whole: &format!("a {} model", config.family.name()),
+            is_harmless: &|name| is_harmless(name, config),
+        };
+        Self::of_files(directory, weight_files(directory)?, wanted)
+    }
+
+    /// Opens `files` of `directory`, which hold what is wanted and nothing else.
+    pub(super) fn of_files(directory: &Path, files: Vec<PathBuf>, wanted: Wanted<'_>) -> Result<Self> {
         let mut shards = Vec::new();
         let mut stored = HashMap::new();
         for path in files {
@@ -53,23 +74,23 @@ impl Safetensors {
             shards.push(Shard { path, map });
         }
         let mut this = Self { shards, places: HashMap::new() };
-        for (name, shape) in config.tensors() {
+        for (name, shape) in wanted.tensors {
             let place = stored.remove(&name).ok_or_else(|| {
                 LearnerError::bad_model(directory, format!("tensor `{name}` is missing from the weights"))
             })?;
-            this.refuse_unreadable(&name, &place, &shape)?;
+            this.refuse_unreadable(&name, &place, (&shape, wanted.asked_by))?;
             this.places.insert(name, place);
         }
-        let mut extra: Vec<String> = stored.into_keys().filter(|name| !is_harmless(name, config)).collect();
+        let mut extra: Vec<String> = stored.into_keys().filter(|name| !(wanted.is_harmless)(name)).collect();
         extra.sort_unstable();
         match extra.first() {
             None => Ok(this),
             Some(name) => Err(LearnerError::bad_model(
                 directory,
                 format!(
-                    "tensor `{name}` ({} such in all) is not part of a {} model as this program knows it",
+                    "tensor `{name}` ({} such in all) is not part of {} as this program knows it",
                     extra.len(),
-                    config.family.name()
+                    wanted.whole
                 ),
             )),
         }
@@ -90,14 +111,16 @@ impl Safetensors {
         })
     }
 
-    fn refuse_unreadable(&self, name: &str, place: &Place, shape: &[usize]) -> Result<()> {
+    fn refuse_unreadable(
+        &self,
+        name: &str,
+        place: &Place,
+        (shape, asked_by): (&[usize], &str),
+    ) -> Result<()> {
         let path = &self.shards[place.shard].path;
         if place.shape != shape {
-            let problem = format!(
-                "tensor `{name}` is {}, `config.json` asks for {}",
-                spell(&place.shape),
-                spell(shape)
-            );
+            let problem =
+                format!("tensor `{name}` is {}, {asked_by} for {}", spell(&place.shape), spell(shape));
             return Err(LearnerError::bad_model(path, problem));
         }
         if !matches!(place.dtype, Dtype::F32 | Dtype::BF16 | Dtype::F16) {

@@ -11,10 +11,11 @@ use futures::future::{join, join_all};
 use zerosearch_learner::{
     Adam, Example, KlEstimator, KlPenalty, Learner, Loss, Objective, Policy, Sample, SamplingRequest, TokenId,
 };
-use zerosearch_local::{Checkpoint, Dtype, Isa, LearnerOptions, LocalLearner, Threads};
+use zerosearch_local::{Adapter, Checkpoint, Dtype, Isa, LearnerOptions, LocalLearner, LocalPolicy, Threads};
 
 use crate::models::{
-    ARITHMETICS, FIXTURES, fixture, instruction_sets, long_reader, one_context, open, options, requests,
+    ARITHMETICS, FIXTURES, adapter_inside, fixture, foreign_adapter, instruction_sets, long_reader,
+    one_context, open, options, requests,
 };
 
 /// A request and its reply.
@@ -122,6 +123,30 @@ async fn a_sampled_tokens_logprob_is_what_scoring_and_training_compute() {
 }
 
 #[tokio::test]
+async fn with_an_adapter_too() {
+    for name in FIXTURES {
+        for arithmetic in ARITHMETICS {
+            let asked = requests(384, 1..90, 12, 21);
+            let open = |isa, threads| {
+                let adapter = foreign_adapter(name, &fixture(name));
+                LocalLearner::open_adapted(fixture(name), adapter, options(arithmetic, isa, threads)).unwrap()
+            };
+            for (isa, threads) in instruction_sets().zip([3, 2, 1]) {
+                let learner = open(isa, threads);
+                let pairs = together(&learner.policy(), &asked).await;
+                let what = format!("{name} {arithmetic} {isa} on {threads} threads");
+                assert_same(&pairs, &alone(&open(isa, 1), &asked).await, &what);
+                assert_scored_and_trained_alike(&learner, &pairs, &what).await;
+                let adam = Adam { learning_rate: 3e-3, ..Adam::default() };
+                learner.step(&adam).await.unwrap();
+                let pairs = together(&learner.policy(), &asked).await;
+                assert_scored_and_trained_alike(&learner, &pairs, &format!("{what}, a step later")).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_reply_does_not_depend_on_its_neighbours_threads_or_memory() {
     for name in FIXTURES {
         for arithmetic in ARITHMETICS {
@@ -218,11 +243,18 @@ async fn a_prompt_read_in_pieces_gives_the_same_bits() {
     }
 }
 
-/// Samples, trains and steps a few times; writes the weights in f32 and returns the bytes of the files.
+/// Samples, trains and steps three times; writes the weights in f32 and returns the bytes of the files.
 async fn run(checkpoint: &Checkpoint, options: LearnerOptions) -> Vec<(String, Vec<u8>)> {
     let learner = LocalLearner::open(checkpoint, options).unwrap();
-    let vocabulary = checkpoint.config.vocabulary;
-    for step in 0..3 {
+    train(&learner, checkpoint.config.vocabulary, 0..3).await;
+    let folder = tempfile::TempDir::new().unwrap();
+    learner.export_as(folder.path(), Dtype::F32).unwrap();
+    read(folder.path())
+}
+
+/// A few steps of what a run does.
+async fn train(learner: &LocalLearner, vocabulary: usize, steps: std::ops::Range<u64>) {
+    for step in steps {
         let asked: Vec<SamplingRequest> = requests(vocabulary, 1..70, 12, 8 + step)
             .into_iter()
             .map(|request| SamplingRequest { temperature: 0.7, ..request })
@@ -237,9 +269,6 @@ async fn run(checkpoint: &Checkpoint, options: LearnerOptions) -> Vec<(String, V
         }
         learner.step(&Adam { learning_rate: 3e-3, ..Adam::default() }).await.unwrap();
     }
-    let folder = tempfile::TempDir::new().unwrap();
-    learner.export_as(folder.path(), Dtype::F32).unwrap();
-    read(folder.path())
 }
 
 fn read(folder: &Path) -> Vec<(String, Vec<u8>)> {
@@ -270,6 +299,48 @@ async fn two_runs_end_in_the_same_files_whatever_the_threads_and_the_memory() {
             other.policy.cache_bytes = one_context(&checkpoint, other.policy.arithmetic);
             other.activation_bytes = 0;
             assert!(first == run(&checkpoint, other).await, "{what}: little memory");
+        }
+    }
+}
+
+/// Saved after two steps and gone on with elsewhere, on other threads and with little memory: the same files after the third.
+#[tokio::test]
+async fn an_adapters_run_ends_in_the_same_files_also_when_it_is_resumed() {
+    for name in FIXTURES {
+        for arithmetic in ARITHMETICS {
+            let open = |threads, activation_bytes| {
+                let checkpoint = fixture(name);
+                let adapter = adapter_inside(&checkpoint);
+                let options =
+                    LearnerOptions { activation_bytes, ..options(arithmetic, Isa::detect(), threads) };
+                LocalLearner::open_adapted(checkpoint, adapter, options).unwrap()
+            };
+            let files = async |learner: &LocalLearner| {
+                let folder = tempfile::TempDir::new().unwrap();
+                learner.save(folder.path()).await.unwrap();
+                (read(folder.path()), folder)
+            };
+            let whole = open(1, 1 << 30);
+            train(&whole, 384, 0..3).await;
+            let (expected, _) = files(&whole).await;
+            let names: Vec<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
+            assert_eq!(names, ["adapter_config.json", "adapter_model.safetensors", "learner.safetensors"]);
+            let first = open(3, 0);
+            train(&first, 384, 0..2).await;
+            let (_, saved) = files(&first).await;
+            let second = open(2, 1 << 30);
+            second.load(saved.path()).await.unwrap();
+            train(&second, 384, 2..3).await;
+            assert!(files(&second).await.0 == expected, "{name} {arithmetic}");
+
+            // The saved folder is the policy, bit for bit.
+            let (_, folder) = files(&second).await;
+            let adapter = Adapter::read(folder.path(), &fixture(name), "a model").unwrap();
+            let options = options(arithmetic, Isa::detect(), 2).policy;
+            let reopened = LocalPolicy::open_adapted(&fixture(name), &adapter, options).unwrap();
+            let rows = requests(384, 30..60, 3, 5).into_iter().map(|it| it.prompt).collect::<Vec<_>>();
+            let scores = reopened.score(&rows, 1.0).await.unwrap();
+            assert_eq!(scores, second.policy().score(&rows, 1.0).await.unwrap(), "{name} {arithmetic}");
         }
     }
 }

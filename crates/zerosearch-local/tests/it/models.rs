@@ -8,8 +8,8 @@ use zerosearch_learner::SamplingRequest;
 use zerosearch_learner::seed::Seed;
 use zerosearch_learner::text::tiny_text;
 use zerosearch_local::{
-    Arithmetic, Checkpoint, Family, Isa, LearnerOptions, Llama3Scaling, LocalLearner, ModelConfig,
-    PolicyOptions, Threads,
+    Adapter, AdapterShape, AdapterTarget, Arithmetic, Checkpoint, Family, Isa, LearnerOptions, Llama3Scaling,
+    LocalLearner, ModelConfig, PolicyOptions, Threads,
 };
 
 /// One model of each family, with random weights as `transformers` draws them and a tokenizer of 384 entries.
@@ -70,6 +70,18 @@ pub(crate) fn one_context(checkpoint: &Checkpoint, arithmetic: Arithmetic) -> us
         config.layers * config.kv_heads * (config.head_width + config.head_width.next_multiple_of(16));
     let bytes = if arithmetic == Arithmetic::Bf16 { 2 } else { 4 };
     config.context_length.next_multiple_of(16) * numbers * bytes
+}
+
+/// A new adapter for a model: all projections but the head, so that it can be merged.
+pub(crate) fn adapter_inside(checkpoint: &Checkpoint) -> Adapter {
+    let shape = AdapterShape { rank: 8, alpha: 16.0, rslora: false, targets: AdapterTarget::LINEAR.to_vec() };
+    Adapter::new(checkpoint, "a model", shape, 1).unwrap()
+}
+
+/// The adapter that peft made for one of [`FIXTURES`]: it changes what the model says.
+pub(crate) fn foreign_adapter(name: &str, checkpoint: &Checkpoint) -> Adapter {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/adapters");
+    Adapter::read(&fixtures.join(name), checkpoint, name).unwrap()
 }
 
 /// A learner on the fastest instruction set.

@@ -1,0 +1,180 @@
+//! A projection: a matrix of the network, and the low-rank factors that an adapter adds to it.
+//!
+//!     y = x W^T + scale * (x A^T) B^T
+//!
+//! `W` is `[outputs][inputs]`, `A` is `[rank][inputs]`, `B` is `[outputs][rank]` (LoRA, arXiv 2106.09685). Where several
+//! projections are computed as one (queries, keys and values; gates and ups), their `A`s stand one below the other, and
+//! the common `B` holds each one's in its own rows and columns and zeros elsewhere.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::Machine;
+use super::layout::{Factors, ProjectionLayout};
+use crate::kernels::{Buffer, Panels};
+
+/// A matrix, frozen, and what is added to it. Versions of an adapter share the matrix.
+#[derive(Clone)]
+pub(super) struct Projection {
+    pub(super) matrix: Arc<Panels>,
+    low_rank: Option<Arc<LowRank>>,
+}
+
+struct LowRank {
+    a: Panels,
+    /// Times the scale.
+    b: Panels,
+    scale: f32,
+}
+
+impl Projection {
+    /// A matrix without an adapter.
+    pub(super) fn new(matrix: Panels) -> Self {
+        Self { matrix: Arc::new(matrix), low_rank: None }
+    }
+
+    /// The same matrix with the factors that lie in `weights`, if any do.
+    pub(super) fn adapted(
+        &self,
+        machine: &Machine,
+        place: &ProjectionLayout,
+        (weights, scale): (&[f32], f32),
+    ) -> Self {
+        let low_rank = (!place.factors.is_empty()).then(|| {
+            let (kernels, outputs) = (machine.kernels(), self.matrix.columns());
+            let rows = |rows, inner| Panels::of_rows(machine.arithmetic, rows, inner, kernels);
+            let ranks = ranks(&place.factors, self.matrix.inner());
+            let mut b = machine.zeroed(outputs * ranks);
+            for_each_row_of_b(&place.factors, ranks, |inside, common| {
+                let from = &weights[inside];
+                b[common].iter_mut().zip(from).for_each(|(b, from)| *b = scale * from);
+            });
+            let a = rows(&weights[span_of_a(&place.factors)], self.matrix.inner());
+            Arc::new(LowRank { a, b: rows(&b, ranks), scale })
+        });
+        Self { matrix: Arc::clone(&self.matrix), low_rank }
+    }
+
+    /// `y` for each row of `values`.
+    pub(super) fn product(&self, machine: &Machine, values: &[f32]) -> Buffer {
+        let mut out = machine.product(values, &self.matrix);
+        self.add_low_rank(machine, values, &mut out);
+        out
+    }
+
+    /// As [`Projection::product`], in room from [`Machine::keep`].
+    pub(super) fn kept_product(&self, machine: &Machine, values: &[f32]) -> Buffer {
+        let mut out = machine.kept_product(values, &self.matrix);
+        self.add_low_rank(machine, values, &mut out);
+        out
+    }
+
+    /// `into += y`
+    pub(super) fn add_product(&self, machine: &Machine, values: &[f32], into: &mut [f32]) {
+        machine.add_product(values, &self.matrix, into);
+        self.add_low_rank(machine, values, into);
+    }
+
+    fn add_low_rank(&self, machine: &Machine, values: &[f32], into: &mut [f32]) {
+        if let Some(LowRank { a, b, .. }) = self.low_rank.as_deref() {
+            machine.add_product(&machine.product(values, a), b, into);
+        }
+    }
+
+    /// Lays it out for the way back. That is done where it is needed: it takes little beside the products, and keeping
+    /// it would take as much memory as the model.
+    pub(super) fn turned(&self, machine: &Machine) -> Turned<'_> {
+        let turn = |panels: &Panels| panels.transposed(&machine.threads);
+        let low_rank =
+            self.low_rank.as_deref().map(|it| TurnedLowRank { it, a: turn(&it.a), b: turn(&it.b) });
+        Turned { matrix: turn(&self.matrix), low_rank }
+    }
+
+    /// Bytes of the packed matrix, and of what an adapter adds.
+    pub(super) fn bytes(&self) -> usize {
+        let low_rank = self.low_rank.as_deref();
+        self.matrix.bytes() + low_rank.map_or(0, |it| it.a.bytes() + it.b.bytes())
+    }
+}
+
+/// A projection that gradients flow back through.
+pub(super) struct Turned<'a> {
+    matrix: Panels,
+    low_rank: Option<TurnedLowRank<'a>>,
+}
+
+struct TurnedLowRank<'a> {
+    it: &'a LowRank,
+    a: Panels,
+    b: Panels,
+}
+
+/// The gradient of a projection's input.
+pub(super) struct InputGradient {
+    pub(super) numbers: Buffer,
+    /// That of what lies between the factors, `scale * dy B`.
+    between: Option<Buffer>,
+}
+
+impl Turned<'_> {
+    /// `dx = dy W + scale * (dy B) A`
+    pub(super) fn input_gradient(&self, machine: &Machine, out_gradient: &[f32]) -> InputGradient {
+        let mut numbers = machine.product(out_gradient, &self.matrix);
+        let between = self.low_rank.as_ref().map(|TurnedLowRank { a, b, .. }| {
+            let between = machine.product(out_gradient, b);
+            machine.add_product(&between, a, &mut numbers);
+            between
+        });
+        InputGradient { numbers, between }
+    }
+
+    /// Adds to the gradients of whatever has a place, from `dy` and what it became: `dW += dy^T x`,
+    /// `dA += scale * (dy B)^T x`, `dB += scale * dy^T (x A^T)`.
+    pub(super) fn add_gradients(
+        &self,
+        machine: &Machine,
+        (out_gradient, back): (&[f32], &InputGradient),
+        input: &[f32],
+        (place, gradients): (&ProjectionLayout, &mut [f32]),
+    ) {
+        let (outputs, inputs) = (self.matrix.inner(), self.matrix.columns());
+        if !place.matrix.is_empty() {
+            machine.add_weight_gradient(out_gradient, input, inputs, &mut gradients[place.matrix.clone()]);
+        }
+        let (Some(TurnedLowRank { it, .. }), Some(between)) = (&self.low_rank, &back.between) else { return };
+        machine.add_weight_gradient(between, input, inputs, &mut gradients[span_of_a(&place.factors)]);
+        let ranks = ranks(&place.factors, inputs);
+        let mut gradient = machine.zeroed(outputs * ranks);
+        machine.add_weight_gradient(out_gradient, &machine.product(input, &it.a), ranks, &mut gradient);
+        for_each_row_of_b(&place.factors, ranks, |inside, common| {
+            let to = &mut gradients[inside];
+            to.iter_mut().zip(&gradient[common]).for_each(|(to, from)| *to += it.scale * from);
+        });
+    }
+}
+
+/// Where all `A`s lie together.
+fn span_of_a(factors: &[Factors]) -> Range<usize> {
+    match (factors.first(), factors.last()) {
+        (Some(first), Some(last)) => first.a.start..last.a.end,
+        _ => 0..0,
+    }
+}
+
+/// The ranks of all factors together.
+fn ranks(factors: &[Factors], inputs: usize) -> usize {
+    span_of_a(factors).len() / inputs
+}
+
+/// Calls `row` with the place of each row of each `B` in the flat vector, and in the common `B`.
+fn for_each_row_of_b(factors: &[Factors], ranks: usize, mut row: impl FnMut(Range<usize>, Range<usize>)) {
+    let mut column = 0;
+    for Factors { b, outputs, .. } in factors {
+        let rank = b.len() / outputs.len();
+        for (at, output) in outputs.clone().enumerate() {
+            let (inside, common) = (b.start + at * rank, output * ranks + column);
+            row(inside..inside + rank, common..common + rank);
+        }
+        column += rank;
+    }
+}
