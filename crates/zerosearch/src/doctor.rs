@@ -7,7 +7,7 @@ use serde::Serialize;
 use zerosearch_local::weights::{available_bytes, machine_bytes};
 use zerosearch_local::{Arithmetic, Isa, Threads, measure};
 
-use crate::config::{EngineName, Model, Plan};
+use crate::config::{Adapter, EngineName, Model, Plan};
 use crate::learners::{Pool, conversation, needs};
 
 /// What was found.
@@ -74,15 +74,15 @@ fn faster() -> String {
 /// As [`Course`](crate::train::Course) opens them.
 async fn needs_of(plan: &Plan) -> Result<Vec<Need>> {
     let pool = Pool::new(&plan.model);
-    let policy = needs(&plan.model, conversation(plan), &pool).await?;
+    let policy = needs((&plan.model, &plan.adapter), conversation(plan), &pool).await?;
     let mut found = vec![("the policy that is trained", policy.training)];
     let simulated = plan.rollout.engine == EngineName::Simulated && plan.simulator.urls.is_empty();
     if plan.rl.kl_coef > 0.0 || (simulated && plan.simulator.model.is_empty()) {
-        found.push(("the weights that it starts from", policy.sampling));
+        found.push(("the weights that it starts from", policy.start));
     }
     if simulated && !plan.simulator.model.is_empty() {
         let model = Model { path: plan.simulator.model.clone(), ..plan.model.clone() };
-        found.push(("the simulator", needs(&model, 0, &pool).await?.sampling));
+        found.push(("the simulator", needs((&model, &Adapter::default()), 0, &pool).await?.sampling));
     }
     found.push(("together", found.iter().map(|(_, bytes)| bytes).sum()));
     Ok(found.into_iter().map(|(what, bytes)| Need { what: what.into(), gib: gib(bytes) }).collect())

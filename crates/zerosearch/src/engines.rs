@@ -14,7 +14,9 @@ use zerosearch_search::{
     Structure, Words, Writer, encoder_folder,
 };
 
-use crate::config::{self, ApiName, DenseSearch, DialectName, EngineName, Model, Plan, SimulatorMode};
+use crate::config::{
+    self, Adapter, ApiName, DenseSearch, DialectName, EngineName, Model, Plan, SimulatorMode,
+};
 use crate::learners::{self, Pool};
 use crate::problem::problem;
 use crate::run::{EngineJournal, Journal, Replies};
@@ -191,7 +193,8 @@ impl<'a> Engines<'a> {
         } else {
             Manner::warn_of_another(self.plan)?;
             let model = Model { path: plan.model.clone(), ..self.plan.model.clone() };
-            let voice = learners::open_voice(&model, self.plan.run.seed, 0, self.pool).await?;
+            let voice =
+                learners::open_voice((&model, &Adapter::default()), self.plan.run.seed, 0, self.pool).await?;
             Arc::new(PolicyWriter::new(voice.policy, voice.text, plan.model.clone(), voice.identity))
         };
         self.writer = Some(Arc::clone(&writer));

@@ -12,15 +12,18 @@ use zerosearch_local::{
     Checkpoint, Dtype, Family, LearnerOptions, LocalLearner, LocalPolicy, ModelConfig, PolicyOptions, Threads,
 };
 
-use crate::config::{Arithmetic, EngineName, Model, Plan};
+use crate::config::{Adapter, Arithmetic, EngineName, Model, Plan};
 use crate::problem::problem;
 use crate::train::sha256_of;
 
+mod adapter;
 mod asker;
 mod identity;
+mod needs;
 mod server;
 
 use identity::identity;
+pub use needs::{Needs, needs};
 
 /// The model path that means a random model of the plan's shape.
 const RANDOM: &str = "random";
@@ -72,8 +75,10 @@ pub struct Voice {
     pub identity: String,
 }
 
-/// Opens `model` for training. `seed` draws the weights of a random model; `context` is as for [`open_voice`].
-pub async fn open(model: &Model, seed: u64, context: usize, pool: &Pool) -> Result<Opened> {
+/// Opens the model of `plan` for training, or the adapter over it that the plan wants. `context` is as for [`open_voice`].
+pub async fn open(plan: &Plan, context: usize, pool: &Pool) -> Result<Opened> {
+    let (model, seed) = (&plan.model, plan.run.seed);
+    adapter::refuse_without_weights(model, &plan.adapter)?;
     if let Some(learner) = bigram(model).await? {
         let text = learner.text();
         return Ok(opened(model, seed, Arc::new(learner), text, BTreeMap::new()));
@@ -83,11 +88,15 @@ pub async fn open(model: &Model, seed: u64, context: usize, pool: &Pool) -> Resu
             .hint("train a local model; model.path = \"bigram\" names one that learns within milliseconds")
             .into());
     }
-    let (model, options) = (model.clone(), learner_options(model, context, pool));
+    let (plan, options) = (plan.clone(), learner_options(model, context, pool));
     let open = move || {
-        let (checkpoint, hashes) = found(&model, seed)?;
+        let (checkpoint, hashes) = found(&plan.model, &plan.adapter, seed)?;
         let text = Arc::clone(&checkpoint.text);
-        Ok(opened(&model, seed, Arc::new(LocalLearner::open(&checkpoint, options)?), text, hashes))
+        let learner = match adapter::to_train(&plan, &checkpoint)? {
+            Some(adapter) => LocalLearner::open_adapted(checkpoint, adapter, options)?,
+            None => LocalLearner::open(&checkpoint, options)?,
+        };
+        Ok(opened(&plan.model, seed, Arc::new(learner), text, hashes))
     };
     blocking(open).await
 }
@@ -95,8 +104,9 @@ pub async fn open(model: &Model, seed: u64, context: usize, pool: &Pool) -> Resu
 /// Opens whoever plays the questions of `plan`.
 pub async fn open_player(plan: &Plan, pool: &Pool) -> Result<Voice> {
     if plan.model.path != SERVER {
-        return open_voice(&plan.model, plan.run.seed, conversation(plan), pool).await;
+        return open_voice((&plan.model, &plan.adapter), plan.run.seed, conversation(plan), pool).await;
     }
+    adapter::refuse_without_weights(&plan.model, &plan.adapter)?;
     let (policy, text) = server::ServerPolicy::open(&plan.server).await?;
     let folder = Path::new(&plan.server.tokenizer);
     let hashes = if plan.server.tokenizer.is_empty() { BTreeMap::new() } else { file_hashes(folder)? };
@@ -104,9 +114,15 @@ pub async fn open_player(plan: &Plan, pool: &Pool) -> Result<Voice> {
     Ok(Voice { policy: Arc::new(policy), numeric_path: SERVER.to_owned(), text, hashes, identity })
 }
 
-/// Opens `model` for sampling and scoring only. Rows have at most `context` tokens, and `model.cache_gib` must have room for
+/// Opens a model, with its adapter, for sampling and scoring only. Rows have at most `context` tokens, and `model.cache_gib` must have room for
 /// one such row; 0 for what the model reads and the cache has room for.
-pub async fn open_voice(model: &Model, seed: u64, context: usize, pool: &Pool) -> Result<Voice> {
+pub async fn open_voice(
+    (model, adapter): (&Model, &Adapter),
+    seed: u64,
+    context: usize,
+    pool: &Pool,
+) -> Result<Voice> {
+    adapter::refuse_without_weights(model, adapter)?;
     if let Some(learner) = bigram(model).await? {
         let path = learner.capabilities().numeric_path;
         return Ok(voice((model, seed), learner.snapshot().await?, path, learner.text(), BTreeMap::new()));
@@ -121,11 +137,14 @@ pub async fn open_voice(model: &Model, seed: u64, context: usize, pool: &Pool) -
         let policy = Arc::new(asker::asker(&text));
         return Ok(voice((model, seed), policy, SCRIPTED.to_owned(), text, BTreeMap::new()));
     }
-    let (model, options) = (model.clone(), policy_options(model, context, pool));
+    let (model, adapter, options) = (model.clone(), adapter.clone(), policy_options(model, context, pool));
     let open = move || {
-        let (checkpoint, hashes) = found(&model, seed)?;
+        let (checkpoint, hashes) = found(&model, &adapter, seed)?;
         let text = Arc::clone(&checkpoint.text);
-        let policy = Arc::new(LocalPolicy::open(&checkpoint, options)?);
+        let policy = Arc::new(match adapter::read(&model, &adapter, &checkpoint)? {
+            Some(adapter) => LocalPolicy::open_adapted(&checkpoint, &adapter, options)?,
+            None => LocalPolicy::open(&checkpoint, options)?,
+        });
         let path = policy.numeric_path();
         Ok(voice((&model, seed), policy, path, text, hashes))
     };
@@ -155,34 +174,6 @@ fn voice(
     Voice { policy, numeric_path, text, hashes, identity }
 }
 
-/// Bytes that a model needs at most.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Needs {
-    /// To be trained, and sampled from meanwhile.
-    pub training: u64,
-    /// To be sampled from and to score.
-    pub sampling: u64,
-}
-
-/// What `model` would need, without loading it. `context` is as for [`open_voice`].
-pub async fn needs(model: &Model, context: usize, pool: &Pool) -> Result<Needs> {
-    if bigram(model).await?.is_some() {
-        return Ok(Needs::default());
-    }
-    let (model, options) = (model.clone(), learner_options(model, context, pool));
-    let find = move || {
-        let mut config = checkpoint(&model, 0)?.config;
-        if options.policy.context_length > 0 {
-            config.context_length = config.context_length.min(options.policy.context_length);
-        }
-        Ok(Needs {
-            training: LocalLearner::memory(&config, &options) as u64,
-            sampling: LocalPolicy::memory(&config, &options.policy) as u64,
-        })
-    };
-    blocking(find).await
-}
-
 /// SHA-256 of a model's files by their names, without loading it.
 pub async fn hashes(model: &Model) -> Result<BTreeMap<String, String>> {
     if [BIGRAM, SCRIPTED, SERVER].contains(&model.path.as_str())
@@ -191,7 +182,7 @@ pub async fn hashes(model: &Model) -> Result<BTreeMap<String, String>> {
         return Ok(BTreeMap::new());
     }
     let model = model.clone();
-    blocking(move || Ok(found(&model, 0)?.1)).await
+    blocking(move || Ok(found(&model, &Adapter::default(), 0)?.1)).await
 }
 
 /// SHA-256 of the files of the local model that plays the engine, each name behind `simulator/`.
@@ -203,20 +194,23 @@ pub async fn simulator_hashes(plan: &Plan) -> Result<BTreeMap<String, String>> {
     Ok(files.into_iter().map(|(name, hash)| (format!("simulator/{name}"), hash)).collect())
 }
 
-/// Writes `model` as a Hugging Face directory, in the numbers that it names.
-pub async fn export(model: &Model, seed: u64, out: &Path) -> Result<()> {
+/// Writes the model of `plan` as a Hugging Face directory, in the numbers that it names, with its adapter merged into it.
+pub async fn export(plan: &Plan, out: &Path) -> Result<()> {
     if std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
         return Err(problem(format!("the folder {} is not empty", out.display()))
             .hint("name another with `--out`")
             .into());
     }
-    let (model, out) = (model.clone(), out.to_owned());
+    let (plan, out) = (plan.clone(), out.to_owned());
     let export = move || {
-        let checkpoint = checkpoint(&model, seed)?;
-        let dtype = match model.arithmetic {
+        let checkpoint = checkpoint(&plan.model, plan.run.seed)?;
+        let dtype = match plan.model.arithmetic {
             Arithmetic::Bf16 => Dtype::Bf16,
             Arithmetic::F32 => Dtype::F32,
         };
+        if let Some(adapter) = adapter::read(&plan.model, &plan.adapter, &checkpoint)? {
+            return Ok(adapter.export_merged(&checkpoint, &out, dtype)?);
+        }
         let tensor = |name: &str| checkpoint.tensor(name).map(Into::into);
         Ok(zerosearch_local::export(&out, &checkpoint.origin(), dtype, &tensor)?)
     };
@@ -237,9 +231,11 @@ async fn bigram(model: &Model) -> Result<Option<BigramLearner>> {
     Ok(Some(learner))
 }
 
-fn found(model: &Model, seed: u64) -> Result<(Checkpoint, BTreeMap<String, String>)> {
+/// The model, and the hashes of its files and of those of its adapter.
+fn found(model: &Model, adapter: &Adapter, seed: u64) -> Result<(Checkpoint, BTreeMap<String, String>)> {
     let checkpoint = checkpoint(model, seed)?;
-    let hashes = if model.path == RANDOM { BTreeMap::new() } else { file_hashes(checkpoint.path())? };
+    let mut hashes = if model.path == RANDOM { BTreeMap::new() } else { file_hashes(checkpoint.path())? };
+    hashes.extend(adapter::hashes(adapter)?);
     Ok((checkpoint, hashes))
 }
 

@@ -6,7 +6,8 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use zerosearch_learner::text::tiny_text;
 use zerosearch_local::{
-    Arithmetic, Checkpoint, LearnerOptions, LocalLearner, ModelConfig, PolicyOptions, Threads,
+    Adapter, AdapterShape, AdapterTarget, Arithmetic, Checkpoint, LearnerOptions, LocalLearner, ModelConfig,
+    PolicyOptions, Threads,
 };
 
 use crate::problem::problem;
@@ -27,6 +28,8 @@ pub struct Choice {
     pub model: Option<String>,
     /// The name of a shape.
     pub shape: String,
+    /// Rank of a new adapter over all its linear layers, which then trains in its place; 0 for none.
+    pub rank: usize,
     /// How it computes.
     pub computing: Computing,
 }
@@ -50,6 +53,8 @@ pub struct About {
     pub model: String,
     /// How many numbers it has.
     pub parameters: usize,
+    /// How many of them train, or of its adapter.
+    pub trained_parameters: usize,
     /// What it computes in.
     pub arithmetic: String,
     /// The instructions that it computes with.
@@ -82,15 +87,30 @@ impl Choice {
         }
         let policy = PolicyOptions { context_length: context, ..self.computing.options() };
         let threads = Arc::clone(&policy.threads);
+        let shape = self.adapter();
         let about = About {
             model: name.clone(),
             parameters: config.parameters(),
+            trained_parameters: shape.as_ref().map_or(config.parameters(), |shape| shape.parameters(&config)),
             arithmetic: policy.arithmetic.to_string(),
             instructions: policy.isa.to_string(),
             threads: threads.count(),
         };
-        let learner = LocalLearner::open(&checkpoint, LearnerOptions::new(policy))?;
+        let options = LearnerOptions::new(policy);
+        let learner = match shape {
+            Some(shape) => {
+                let adapter = Adapter::new(&checkpoint, name, shape, 1)?;
+                LocalLearner::open_adapted(checkpoint, adapter, options)?
+            }
+            None => LocalLearner::open(&checkpoint, options)?,
+        };
         Ok(Subject { learner, config, about, threads })
+    }
+
+    fn adapter(&self) -> Option<AdapterShape> {
+        let (rank, alpha) = (self.rank, 2.0 * self.rank as f64);
+        let targets = AdapterTarget::LINEAR.to_vec();
+        (rank > 0).then_some(AdapterShape { rank, alpha, rslora: false, targets })
     }
 
     fn shape(&self) -> Result<ModelConfig> {

@@ -27,6 +27,7 @@ use load::LoadFlags;
 Examples:
   zerosearch bench train
   zerosearch bench train --rollouts --json
+  zerosearch bench train --rank 16
   zerosearch bench sample --rows 64 --prompt 64 --tokens 64
   zerosearch bench sample --model SmolLM2.gguf --rows 1
   zerosearch bench prefill --rows 64 --tokens 512 --shared 150

@@ -14,7 +14,7 @@ use super::screen::say;
 /// Write a model as a Hugging Face directory
 ///
 /// The directory holds safetensors (sharded above 5 GB), config, tokenizer and generation config: transformers, vLLM and
-/// llama.cpp's converter read it as it is.
+/// llama.cpp's converter read it as it is. `--adapter` is merged into the model.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:
   zerosearch export --model SmolLM2.gguf --out smollm2-bf16 --dtype bf16")]
@@ -34,7 +34,7 @@ impl Export {
         let dtype = self.dtype.iter().map(|dtype| Setting::of("model", "arithmetic", dtype.clone()));
         let settings: Vec<Setting> = dtype.chain(self.plan.all()).collect();
         let plan = config(None, &settings)?.resolve(Purpose::Use)?;
-        learners::export(&plan.model, plan.run.seed, &self.out).await?;
+        learners::export(&plan, &self.out).await?;
         say(&format!("{} written to {}", plan.model.path, self.out.display()));
         Ok(None)
     }

@@ -35,6 +35,9 @@ pub(super) struct PlanFlags {
     /// The model: a Hugging Face directory, a .gguf file or a hub id (sets model.path)
     #[arg(long, value_name = "MODEL")]
     pub(super) model: Option<String>,
+    /// The folder of a LoRA adapter of the model, as peft keeps it: used with it, or trained on (sets adapter.path)
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) adapter: Option<String>,
     /// Set a key of the config, for example `--set rl.group_size=8`; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(super) settings: Vec<Setting>,
@@ -85,7 +88,8 @@ impl PlanFlags {
     /// What the flags set, `--set` last.
     pub(super) fn all(&self) -> Vec<Setting> {
         let model = self.model.iter().map(|model| Setting::of("model", "path", model.clone()));
-        model.chain(self.settings.iter().cloned()).collect()
+        let adapter = self.adapter.iter().map(|folder| Setting::of("adapter", "path", folder.clone()));
+        model.chain(adapter).chain(self.settings.iter().cloned()).collect()
     }
 }
 

@@ -47,7 +47,8 @@ impl Score {
         let dtype = self.dtype.iter().map(|dtype| Setting::of("model", "arithmetic", dtype.clone()));
         let settings: Vec<Setting> = dtype.chain(self.plan.all()).collect();
         let plan = config(None, &settings)?.resolve(Purpose::Use)?;
-        let voice = learners::open_voice(&plan.model, plan.run.seed, 0, &Pool::new(&plan.model)).await?;
+        let policy = (&plan.model, &plan.adapter);
+        let voice = learners::open_voice(policy, plan.run.seed, 0, &Pool::new(&plan.model)).await?;
         let basis = Basis::new(plan, &voice, self.temperature);
         let mut scoring = match stop.or(Scoring::open(voice, &basis, &self.rows, &self.out)).await {
             Ok(opened) => opened?,

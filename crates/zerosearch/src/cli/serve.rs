@@ -199,7 +199,7 @@ impl Model {
         let plan = config(self.recipe.as_ref(), &self.plan.all())?.resolve(Purpose::Use);
         let plan = plan.map_err(|complaint| in_recipe(self.recipe.as_deref(), complaint))?;
         let pool = Pool::new(&plan.model);
-        let voice = match stop.or(open_voice(&plan.model, plan.run.seed, 0, &pool)).await {
+        let voice = match stop.or(open_voice((&plan.model, &plan.adapter), plan.run.seed, 0, &pool)).await {
             Ok(voice) => voice?,
             Err(reason) => return Ok(Some(reason)),
         };

@@ -44,7 +44,7 @@ impl Sft {
         }
         let pool = Pool::new(&place.plan.model);
         let longest = place.plan.sft.max_row_tokens.max(place.plan.rollout.max_context_tokens);
-        let opened = learners::open(&place.plan.model, place.plan.run.seed, longest, &pool).await?;
+        let opened = learners::open(&place.plan, longest, &pool).await?;
         let mut run = place.open(opened.hashes.clone())?;
         let lesson = Lesson::open(place.plan.clone(), opened, &mut run).await;
         let lesson = run.noted(lesson)?;

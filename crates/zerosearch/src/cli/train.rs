@@ -39,13 +39,8 @@ impl Train {
             [&questions.train, &questions.exclude, &place.plan.eval.questions].into_iter().flatten(),
         )?;
         let pool = Pool::new(&place.plan.model);
-        let opened = learners::open(
-            &place.plan.model,
-            place.plan.run.seed,
-            learners::conversation(&place.plan),
-            &pool,
-        )
-        .await?;
+        let context = learners::conversation(&place.plan);
+        let opened = learners::open(&place.plan, context, &pool).await?;
         let mut models = opened.hashes.clone();
         models.extend(learners::simulator_hashes(&place.plan).await?);
         let mut run = place.open(models)?;

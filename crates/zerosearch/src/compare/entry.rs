@@ -102,7 +102,11 @@ impl Entry {
             "server" => text("server", "name"),
             path => path,
         };
-        let (model, engine) = (model.to_owned(), text("eval", "engine").to_owned());
+        let model = match text("adapter", "path") {
+            "" => model.to_owned(),
+            adapter => format!("{model} + {adapter}"),
+        };
+        let engine = text("eval", "engine").to_owned();
         Ok(Self { name, folder, summary, answers, record, model, engine })
     }
 }

@@ -71,6 +71,13 @@ sections! {
         heads: usize,
         context: usize,
     }
+    adapter: AdapterFile {
+        path: String,
+        rank: usize,
+        alpha: f64,
+        rslora: bool,
+        targets: Vec<String>,
+    }
     server: ServerFile {
         urls: Vec<String>,
         api: String,

@@ -16,10 +16,10 @@ pub(crate) use check::nearest;
 pub use complaint::Complaint;
 pub use file::{ConfigFile, known_keys};
 pub use plan::{
-    AlgorithmName, ApiName, Arithmetic, Baseline, Bm25, Cache, Curriculum, Dense, DenseSearch, DialectName,
-    DocumentStyle, EngineName, Eval, KlPlace, KlType, Model, Optimizer, Plan, ProviderName, Questions,
-    Retrieve, Reward, Rl, Rollout, Run, Schedule, Server, Sft, Simulator, SimulatorMode, Spread, Structure,
-    Web,
+    Adapter, AdapterTarget, AlgorithmName, ApiName, Arithmetic, Baseline, Bm25, Cache, Curriculum, Dense,
+    DenseSearch, DialectName, DocumentStyle, EngineName, Eval, KlPlace, KlType, Model, Optimizer, Plan,
+    ProviderName, Questions, Retrieve, Reward, Rl, Rollout, Run, Schedule, Server, Sft, Simulator,
+    SimulatorMode, Spread, Structure, Web,
 };
 pub use resolve::Purpose;
 pub use set::Setting;

@@ -35,6 +35,25 @@ names! {
         /// f32 throughout: slower, for comparisons with other programs.
         F32 = "f32",
     }
+    /// The modules that an adapter may change.
+    AdapterTarget {
+        /// Queries.
+        Query = "q_proj",
+        /// Keys.
+        Key = "k_proj",
+        /// Values.
+        Value = "v_proj",
+        /// What attention makes of them.
+        Output = "o_proj",
+        /// The gate of the feed-forward part.
+        Gate = "gate_proj",
+        /// What the gate lets through.
+        Up = "up_proj",
+        /// Back from there.
+        Down = "down_proj",
+        /// The language-model head.
+        Head = "lm_head",
+    }
     /// Who answers search calls.
     EngineName {
         /// A language model plays the engine, as `[simulator]` says.
@@ -183,6 +202,9 @@ names! {
 pub struct Plan {
     /// The policy.
     pub model: Model,
+    /// What trains beside it, or is used with it, in place of its own weights.
+    #[serde(default)]
+    pub adapter: Adapter,
     /// The policy's servers, where `model.path` is `server`.
     pub server: Server,
     /// What is asked in training.
@@ -213,6 +235,30 @@ pub struct Plan {
     pub eval: Eval,
     /// What is left on disk.
     pub run: Run,
+}
+
+/// `[adapter]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Adapter {
+    /// The folder of a LoRA adapter to use, or to train on; empty for none.
+    pub path: String,
+    /// Rank of a new one to train; 0 for none.
+    pub rank: usize,
+    /// What a new one's factors are multiplied by is this over the rank.
+    pub alpha: f64,
+    /// Over the rank's root instead.
+    pub rslora: bool,
+    /// The modules that a new one changes.
+    pub targets: Vec<AdapterTarget>,
+}
+
+impl Default for Adapter {
+    /// None, and no new one.
+    fn default() -> Self {
+        use AdapterTarget::{Down, Gate, Key, Output, Query, Up, Value};
+        let targets = vec![Query, Key, Value, Output, Gate, Up, Down];
+        Self { path: String::new(), rank: 0, alpha: 0.0, rslora: false, targets }
+    }
 }
 
 /// `[model]`
@@ -444,6 +490,11 @@ impl EngineName {
 }
 
 impl Plan {
+    /// Where the policy's weights were last changed: its adapter, or else its model.
+    pub fn newest_weights(&self) -> &str {
+        if self.adapter.path.is_empty() { &self.model.path } else { &self.adapter.path }
+    }
+
     /// The plan as a config file that resolves to itself.
     pub fn to_toml(&self) -> anyhow::Result<String> {
         Ok(toml::to_string(self)?)

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use engines::{agree_on_engines, bm25, cache, curriculum, dense, retrieve, simulator, web};
-use learning::{agree_on_algorithm, optimizer, rl, sft};
+use learning::{adapter, agree_on_algorithm, optimizer, rl, sft};
 
 use super::check::{at_least, between, named, one_of, positive, some};
 use super::file::{EvalFile, ModelFile, QuestionsFile, RolloutFile, RunFile, ServerFile};
@@ -45,6 +45,7 @@ impl ConfigFile {
         let rl = rl(self.rl)?;
         let plan = Plan {
             model: model(self.model, purpose)?,
+            adapter: adapter(self.adapter, purpose)?,
             server: server(self.server)?,
             questions: questions(self.questions, purpose)?,
             simulator: simulator(self.simulator, purpose)?,

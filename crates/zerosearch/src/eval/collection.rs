@@ -60,7 +60,7 @@ impl Collection {
             questions = questions.sample(plan.eval.count, seed.purpose("eval questions"));
         }
         if purpose == Purpose::Use {
-            refuse_trained(&plan.model.path, questions.questions())?;
+            refuse_trained(&plan, questions.questions())?;
         }
         let Voice { policy, text, hashes: mut models, .. } = voice;
         if plan.eval.engine == EngineName::Simulated {

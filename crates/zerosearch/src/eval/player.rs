@@ -16,10 +16,10 @@ pub fn with_player(mut plan: Plan) -> Result<Plan> {
     if plan.eval.engine != EngineName::Simulated || !needs_stock(&plan) {
         return Ok(plan);
     }
-    let Some(run) = Run::of_checkpoint(&plan.model.path) else {
+    let Some(run) = Run::of_checkpoint(plan.newest_weights()) else {
         let what = format!(
             "no model is named to play the engine, and {} is no checkpoint of a run",
-            plan.model.path
+            plan.newest_weights()
         );
         return Err(advised(what).into());
     };
@@ -36,6 +36,13 @@ pub fn with_player(mut plan: Plan) -> Result<Plan> {
         "" if trained.model.path == "random" => {
             let what = format!(
                 "the run in {} began from random weights, which cannot play the engine",
+                run.display()
+            );
+            return Err(advised(what).into());
+        }
+        "" if !trained.adapter.path.is_empty() => {
+            let what = format!(
+                "the run in {} began from a model with an adapter, which cannot play the engine",
                 run.display()
             );
             return Err(advised(what).into());

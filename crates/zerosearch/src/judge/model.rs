@@ -42,7 +42,7 @@ impl JudgeModel {
                 .into());
         } else {
             let model: &Model = &plan.model;
-            let voice = learners::open_voice(model, plan.run.seed, 0, pool).await?;
+            let voice = learners::open_voice((model, &plan.adapter), plan.run.seed, 0, pool).await?;
             let files: String = voice.hashes.values().map(String::as_str).collect();
             let identity = format!("{} {}", model.path, &super::pair::fingerprint([files.as_str()])[..16]);
             (

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
+use super::adapter::PREFIX;
 use crate::config::Model;
 
 /// The identity of `model`, whose files have `hashes`: where they lie does not matter. A model without files is what
@@ -14,11 +15,13 @@ pub(super) fn identity(
     hashes: &BTreeMap<String, String>,
     (numeric_path, context): (&str, usize),
 ) -> String {
-    if !hashes.is_empty() {
+    let (adapter, files): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        hashes.iter().partition(|(name, _)| name.starts_with(PREFIX));
+    if !files.is_empty() {
         return json!({ "files": hashes, "numeric_path": numeric_path, "context": context }).to_string();
     }
     let Model { path, tokenizer, layers, width, heads, .. } = model;
-    json!({
+    let mut identity = json!({
         "model": path,
         "tokenizer": tokenizer,
         "layers": layers,
@@ -27,8 +30,11 @@ pub(super) fn identity(
         "seed": seed,
         "numeric_path": numeric_path,
         "context": context,
-    })
-    .to_string()
+    });
+    if !adapter.is_empty() {
+        identity["adapter"] = json!(adapter);
+    }
+    identity.to_string()
 }
 
 #[cfg(test)]
@@ -49,6 +55,11 @@ mod tests {
         assert_ne!(usual(&small, 1, files("a")), usual(&small, 1, files("b")));
         assert_ne!(usual(&small, 1, BTreeMap::new()), usual(&deep, 1, BTreeMap::new()));
         assert_ne!(usual(&small, 1, BTreeMap::new()), usual(&small, 2, BTreeMap::new()));
+        let adapter =
+            |hash: &str| BTreeMap::from([("adapter/adapter_model.safetensors".to_owned(), hash.to_owned())]);
+        assert_ne!(usual(&small, 1, adapter("a")), usual(&small, 1, BTreeMap::new()));
+        assert_ne!(usual(&small, 1, adapter("a")), usual(&small, 1, adapter("b")));
+        assert_ne!(usual(&small, 1, adapter("a")), usual(&small, 2, adapter("a")));
         for other in [("local/bf16/portable", 64), ("local/f32/portable", 32)] {
             assert_ne!(identity(&small, 1, &files("a"), other), usual(&small, 1, files("a")));
         }

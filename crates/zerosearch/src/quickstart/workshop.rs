@@ -128,7 +128,7 @@ impl Workshop<'_> {
         let plan = self.recipe.tune()?;
         let pool = Pool::new(&plan.model);
         let longest = plan.sft.max_row_tokens.max(plan.rollout.max_context_tokens);
-        let opened = learners::open(&plan.model, plan.run.seed, longest, &pool).await?;
+        let opened = learners::open(&plan, longest, &pool).await?;
         let mut run = begun(folder, "sft", &plan, opened.hashes.clone())?;
         let lesson = Lesson::open(plan, opened, &mut run).await;
         let lesson = run.noted(lesson)?;
@@ -168,7 +168,7 @@ impl Workshop<'_> {
         let plan = self.recipe.train(&self.end_of(Stage::Simulator)?, changes)?;
         let pool = Pool::new(&plan.model);
         let context = learners::conversation(&plan);
-        let opened = learners::open(&plan.model, plan.run.seed, context, &pool).await?;
+        let opened = learners::open(&plan, context, &pool).await?;
         let mut models = opened.hashes.clone();
         models.extend(learners::simulator_hashes(&plan).await?);
         let mut run = begun(folder, "train", &plan, models)?;

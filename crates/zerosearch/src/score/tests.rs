@@ -19,7 +19,7 @@ fn desk(count: usize) -> tempfile::TempDir {
 async fn open(folder: &Path, temperature: f32, settings: &[Setting]) -> Result<Scoring> {
     let model = [&[Setting::of("model", "path", "bigram")], settings].concat();
     let plan = ConfigFile::parse("", &model)?.resolve(Purpose::Use)?;
-    let voice = open_voice(&plan.model, 0, 0, &Pool::new(&plan.model)).await?;
+    let voice = open_voice((&plan.model, &plan.adapter), 0, 0, &Pool::new(&plan.model)).await?;
     let basis = Basis::new(plan, &voice, temperature);
     Scoring::open(voice, &basis, &folder.join("rows.jsonl"), &folder.join("out.jsonl")).await
 }

@@ -127,7 +127,7 @@ fn data(plan: &Plan, seed: Seed) -> Result<(DataSet, Option<DataSet>, LeftOut)> 
     let mut evaluation = questions_of(&plan.eval.questions, plan.questions.skip_unusable)?;
     left_out.eval_unusable = evaluation.skipped();
     refuse_overlap(train.questions(), evaluation.questions())?;
-    refuse_trained(&plan.model.path, evaluation.questions())?;
+    refuse_trained(plan, evaluation.questions())?;
     if plan.eval.every == 0 {
         return Ok((train, None, left_out));
     }

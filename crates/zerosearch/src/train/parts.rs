@@ -50,14 +50,15 @@ pub(super) fn training_questions(plan: &Plan) -> Result<(DataSet, LeftOut)> {
     Ok((train, left_out))
 }
 
-/// Refuses to evaluate a checkpoint of a run on questions that the run trained on, or the run that it started from, and
-/// so on. Where a file of a run is gone it warns; it says nothing of models that are no checkpoint.
-pub fn refuse_trained(model: &str, evaluation: &[Arc<Question>]) -> Result<()> {
-    let mut model = model.to_owned();
+/// Refuses to evaluate a checkpoint of a run, model or adapter, on questions that the run trained on, or the runs that it
+/// started from, and so on. Where a file of a run is gone it warns; it says nothing of models that are no checkpoint.
+pub fn refuse_trained(plan: &Plan, evaluation: &[Arc<Question>]) -> Result<()> {
+    let mut weights = weights_of(plan);
     for _ in 0..MOST_RUNS {
-        let Some(run) = Run::of_checkpoint(&model) else { return Ok(()) };
+        let Some(checkpoint) = weights.pop() else { return Ok(()) };
+        let Some(run) = Run::of_checkpoint(&checkpoint) else { continue };
         let plan = Run::plan_of(&run)?;
-        let place = || format!("{model} was trained in {}", run.display());
+        let place = || format!("{checkpoint} was trained in {}", run.display());
         match lost(&plan) {
             Some(lost) => tracing::warn!(
                 "{}, whose {lost}: it is NOT known whether evaluation questions were trained on",
@@ -65,9 +66,14 @@ pub fn refuse_trained(model: &str, evaluation: &[Arc<Question>]) -> Result<()> {
             ),
             None => refuse_overlap(&trained_on(&plan)?, evaluation).with_context(place)?,
         }
-        model = plan.model.path;
+        weights.extend(weights_of(&plan));
     }
     Ok(())
+}
+
+/// Where the weights of `plan`'s policy come from: its model and its adapter.
+fn weights_of(plan: &Plan) -> Vec<String> {
+    vec![plan.model.path.clone(), plan.adapter.path.clone()]
 }
 
 /// What a run of `plan` learned from and cannot be had any more.
@@ -81,8 +87,8 @@ fn lost(plan: &Plan) -> Option<String> {
     Some(format!("file {} is gone", gone.display()))
 }
 
-/// Runs that are followed back from a checkpoint. Runs that name each other in a circle end there.
-const MOST_RUNS: usize = 16;
+/// Weights that are followed back from a checkpoint. Runs that name each other in a circle end there.
+const MOST_RUNS: usize = 32;
 
 /// The questions that a run of `plan` learned from: those it asked, or those of its rows.
 fn trained_on(plan: &Plan) -> Result<Vec<Arc<Question>>> {

@@ -40,6 +40,10 @@ fn a_training_step_is_measured() {
         assert_eq!(told[name], expected, "{name}");
     }
     assert_eq!((&told["model"], &told["arithmetic"]), (&"tiny".into(), &"f32".into()));
+    assert_eq!(told["trained_parameters"], told["parameters"]);
+    // By hand, for each of two layers: (48 + 48) + 2 (48 + 16) + (48 + 48) + 2 (48 + 128) + (128 + 48) numbers for each rank.
+    let told = figures("train --rows 2 --tokens 20 --rank 4", &STEP);
+    assert_eq!(told["trained_parameters"], 2 * 4 * 848);
     let told = figures("train --rollouts --rows 8", &STEP);
     assert_eq!(told["rows"], 8);
     let share = told["trained_tokens"].as_f64().unwrap() / told["tokens"].as_f64().unwrap();

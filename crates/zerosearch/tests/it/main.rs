@@ -1,6 +1,7 @@
 //! Integration tests of the whole program: one binary, one module per topic.
 #![allow(clippy::unwrap_used)]
 
+mod adapters;
 mod bad_input;
 mod bench;
 mod cli;

@@ -37,7 +37,7 @@ pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[track_caller]
-fn assert_same_run(desk: &Desk, one: &str, other: &str, steps: usize) {
+pub(crate) fn assert_same_run(desk: &Desk, one: &str, other: &str, steps: usize) {
     let (rows, others) = (metrics(desk, one), metrics(desk, other));
     assert_eq!(rows.len(), steps, "{one}");
     assert_eq!(rows, others);
@@ -52,7 +52,7 @@ fn assert_same_run(desk: &Desk, one: &str, other: &str, steps: usize) {
 }
 
 /// Starts a run, kills it as soon as it has written `lines` lines of metrics, and says how many it left.
-fn kill_after(desk: &Desk, words: &[&str], run: &str, lines: usize) -> usize {
+pub(crate) fn kill_after(desk: &Desk, words: &[&str], run: &str, lines: usize) -> usize {
     let mut child = desk.spawn(words);
     let path = desk.path(&format!("{run}/metrics.jsonl"));
     let written =

@@ -37,7 +37,9 @@ fn tokens_and_log_probabilities_are_those_of_the_policy_itself() {
         let told = server.json(server.post("/v1/completions", &body));
         let choice = &told["choices"][0];
         let (own, scores) = server.block_on(async {
-            let voice = open_voice(&plan.model, plan.run.seed, 0, &Pool::new(&plan.model)).await.unwrap();
+            let voice = open_voice((&plan.model, &plan.adapter), plan.run.seed, 0, &Pool::new(&plan.model))
+                .await
+                .unwrap();
             let request = SamplingRequest {
                 temperature,
                 stop_tokens: voice.text.stop_tokens().to_vec(),

@@ -19,6 +19,9 @@ pub(super) struct Which {
     /// The shape of the random weights: smollm2-135m or tiny
     #[arg(long, value_name = "SHAPE", default_value = "smollm2-135m", conflicts_with = "model")]
     shape: String,
+    /// With a new LoRA adapter of this rank over all linear layers, which trains in place of the model; 0 for none
+    #[arg(long, value_name = "RANK", default_value_t = 0, hide_default_value = true)]
+    rank: usize,
 }
 
 /// How it computes, and how it is told.
@@ -53,7 +56,8 @@ enum Numbers {
 
 impl Which {
     pub(super) fn open(self, common: &Common, context: usize) -> Result<Subject> {
-        Choice { model: self.model, shape: self.shape, computing: common.computing() }.open(context)
+        let Self { model, shape, rank } = self;
+        Choice { model, shape, rank, computing: common.computing() }.open(context)
     }
 }
 

@@ -2,11 +2,46 @@
 
 use super::{Purpose, Resolved, name};
 use crate::config::Complaint;
-use crate::config::check::{at_least, between, positive, some};
-use crate::config::file::{OptimizerFile, RlFile, SftFile};
+use crate::config::check::{at_least, between, one_of, positive, some};
+use crate::config::file::{AdapterFile, OptimizerFile, RlFile, SftFile};
 use crate::config::plan::{
-    AlgorithmName, Baseline, KlPlace, KlType, Optimizer, Reward, Rl, Schedule, Sft, Spread,
+    Adapter, AdapterTarget, AlgorithmName, Baseline, KlPlace, KlType, Optimizer, Reward, Rl, Schedule, Sft,
+    Spread,
 };
+
+pub(super) fn adapter(file: AdapterFile, purpose: Purpose) -> Resolved<Adapter> {
+    let usual = Adapter::default();
+    let rank = file.rank.unwrap_or(usual.rank);
+    let path = file.path.unwrap_or_default();
+    if !path.is_empty() && rank > 0 && matches!(purpose, Purpose::Train | Purpose::Sft) {
+        let what =
+            format!("the adapter in {path} has a rank of its own, and it is that one that would be trained");
+        return Err(Complaint::new("adapter.rank", rank, what)
+            .hint("leave adapter.rank out to train it on, or adapter.path out to train a new one"));
+    }
+    let alpha = at_least("adapter.alpha", file.alpha.unwrap_or(2.0 * rank as f64), 0.0)?;
+    let targets = match file.targets {
+        Some(names) => names
+            .iter()
+            .map(|name| one_of("adapter.targets", name, AdapterTarget::NAMES))
+            .collect::<Resolved<_>>()?,
+        None => usual.targets,
+    };
+    if rank > 0 && targets.is_empty() {
+        return Err(Complaint::new(
+            "adapter.targets",
+            "[]",
+            "names no module that a new adapter could change",
+        ));
+    }
+    Ok(Adapter {
+        alpha: if rank > 0 { positive("adapter.alpha", alpha)? } else { alpha },
+        rslora: file.rslora.unwrap_or(usual.rslora),
+        path,
+        rank,
+        targets,
+    })
+}
 
 pub(super) fn rl(file: RlFile) -> Resolved<Rl> {
     Ok(Rl {

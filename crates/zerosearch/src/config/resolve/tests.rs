@@ -11,7 +11,10 @@ fn plan(more: &str) -> Resolved<Plan> {
 
 #[test]
 fn a_plan_is_a_config_file_that_resolves_to_itself() {
-    for more in ["", "[rl]\nalgorithm = \"reinforce\"\nkl_coef = 0.001\n[rollout]\nprompt = \"p.jinja\"\n"] {
+    let adapter = "[adapter]\nrank = 8\ntargets = [\"lm_head\", \"q_proj\"]\n";
+    for more in
+        ["", adapter, "[rl]\nalgorithm = \"reinforce\"\nkl_coef = 0.001\n[rollout]\nprompt = \"p.jinja\"\n"]
+    {
         let plan = plan(more).unwrap();
         let text = plan.to_toml().unwrap();
         let again = ConfigFile::parse(&text, &[]).unwrap().resolve(Purpose::Use).unwrap();
@@ -85,4 +88,18 @@ fn an_index_stands_in_the_place_of_a_corpus_and_its_words() {
         let refused = plan(&format!("[bm25]\nindex = \"i\"\n{more}")).unwrap_err();
         assert_eq!(refused.to_string(), told);
     }
+}
+
+/// A plan that was recorded before there were adapters is one without.
+#[test]
+fn an_adapters_alpha_is_twice_its_rank_and_none_is_wanted_unless_it_is_written() {
+    assert_eq!(plan("").unwrap().adapter, crate::config::Adapter::default());
+    let adapter = plan("[adapter]\nrank = 8").unwrap().adapter;
+    assert_eq!((adapter.rank, adapter.alpha, adapter.targets.len()), (8, 16.0, 7));
+    let told = |more: &str| plan(more).unwrap_err().to_string();
+    assert!(told("[adapter]\nrank = 8\npath = \"a\"").starts_with("adapter.rank = 8: the adapter in a has"));
+    assert!(told("[adapter]\nrank = 8\ntargets = []").starts_with("adapter.targets = []: names no module"));
+    assert!(
+        told("[adapter]\ntargets = [\"x\"]").starts_with("adapter.targets = \"x\": must be one of q_proj")
+    );
 }

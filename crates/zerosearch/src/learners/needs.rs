@@ -1,0 +1,51 @@
+//! Needs: the memory that a model takes, said before it is loaded.
+
+use anyhow::Result;
+use zerosearch_local::{LocalLearner, LocalPolicy};
+
+use super::{Pool, adapter, bigram, blocking, checkpoint, learner_options};
+use crate::config::{Adapter, Model};
+
+/// Bytes that a model needs at most.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Needs {
+    /// To be trained, and sampled from meanwhile.
+    pub training: u64,
+    /// To be sampled from and to score.
+    pub sampling: u64,
+    /// To be sampled from and to score as it was at the start, while it is trained.
+    pub start: u64,
+}
+
+/// What a model and its adapter would need, without loading them. `context` is as for [`open_voice`](super::open_voice).
+pub async fn needs((model, adapter): (&Model, &Adapter), context: usize, pool: &Pool) -> Result<Needs> {
+    if bigram(model).await?.is_some() {
+        return Ok(Needs::default());
+    }
+    let (model, adapter, options) = (model.clone(), adapter.clone(), learner_options(model, context, pool));
+    let find = move || {
+        let checkpoint = checkpoint(&model, 0)?;
+        let shape = match adapter::read(&model, &adapter, &checkpoint)? {
+            Some(adapter) => Some(adapter.shape().clone()),
+            None => adapter::shape(&adapter),
+        };
+        let mut config = checkpoint.config;
+        if options.policy.context_length > 0 {
+            config.context_length = config.context_length.min(options.policy.context_length);
+        }
+        let sampling = LocalPolicy::memory(&config, &options.policy) as u64;
+        let weights = config.parameters().saturating_mul(options.policy.arithmetic.bytes()) as u64;
+        Ok(match shape {
+            Some(shape) => Needs {
+                training: LocalLearner::adapter_memory(&config, &shape, &options) as u64,
+                sampling,
+                start: sampling.saturating_sub(weights),
+            },
+            None => {
+                let training = LocalLearner::memory(&config, &options) as u64;
+                Needs { training, sampling, start: sampling }
+            }
+        })
+    };
+    blocking(find).await
+}
