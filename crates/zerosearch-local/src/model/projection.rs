@@ -1,6 +1,8 @@
 //! A projection: a matrix of the network, and the low-rank factors that an adapter adds to it.
 //!
-//!     y = x W^T + scale * (x A^T) B^T
+//! ```text
+//! y = x W^T + scale * (x A^T) B^T
+//! ```
 //!
 //! `W` is `[outputs][inputs]`, `A` is `[rank][inputs]`, `B` is `[outputs][rank]` (LoRA, arXiv 2106.09685). Where several
 //! projections are computed as one (queries, keys and values; gates and ups), their `A`s stand one below the other, and
