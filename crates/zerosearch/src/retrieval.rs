@@ -148,7 +148,7 @@ impl Retrieval {
 }
 
 impl Earlier {
-    /// The search in the file at `path`, which [`write`] wrote.
+    /// The search in the file at `path`, which [`write()`] wrote.
     ///
     /// # Errors
     /// When there is none, or it asked other questions than `questions`: before anybody searches for nothing.

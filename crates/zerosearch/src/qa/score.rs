@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::normalize;
 use crate::rollout::{Ending, Scores};
 
-/// What gives the scores, and its version. Another rule here or in [`normalize`] needs another version: results of
+/// What gives the scores, and its version. Another rule here or in [`normalize()`] needs another version: results of
 /// different ones cannot be compared.
 pub const SCORER: &str = "squad-normalised em/sub_em/f1, 1";
 
