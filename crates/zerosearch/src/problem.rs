@@ -2,8 +2,9 @@
 
 use std::error::Error as StdError;
 use std::fmt::Write;
+use std::io::ErrorKind;
 
-use zerosearch_search::SearchError;
+use zerosearch_search::{CorpusError, IndexError, SearchError};
 
 use crate::config::Complaint;
 
@@ -69,6 +70,12 @@ fn hint_of(cause: &(dyn StdError + 'static)) -> Option<String> {
     if let Some(complaint) = cause.downcast_ref::<Complaint>() {
         return complaint.hint.clone();
     }
+    if let Some(IndexError::Corpus(why)) = cause.downcast_ref() {
+        return hint_of(why);
+    }
+    if let Some(why) = cause.downcast_ref::<CorpusError>() {
+        return hint_of_corpus(why);
+    }
     match cause.downcast_ref::<SearchError>()? {
         SearchError::Silent { .. } | SearchError::Unreachable { .. } => {
             Some("is the server running, and is its address right?".into())
@@ -78,6 +85,18 @@ fn hint_of(cause: &(dyn StdError + 'static)) -> Option<String> {
         ),
         SearchError::Refused { status: 404, .. } => {
             Some("are the address, the api and the model's name right?".into())
+        }
+        _ => None,
+    }
+}
+
+fn hint_of_corpus(why: &CorpusError) -> Option<String> {
+    match why {
+        CorpusError::Io { source, .. } if source.kind() == ErrorKind::NotFound => Some(
+            "give the path of a file that is there, or `hf://datasets/ORG/NAME/PATH` for one on the Hugging Face hub".into(),
+        ),
+        CorpusError::Row { unit, .. } => {
+            Some(format!("mend that {unit} of the file or take it out, and give the same command again"))
         }
         _ => None,
     }

@@ -1,5 +1,7 @@
 //! The making of an index on disk: passage by passage, with a commit every so often from which it goes on.
 
+use std::fs::DirEntry;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -90,7 +92,7 @@ struct Draft {
 impl Draft {
     fn open(build: &Bm25Build, settings: Settings) -> Result<Self, IndexError> {
         let folder = &build.folder;
-        // tantivy writes a manifest aside under a hidden name.
+        // Files are written aside under hidden names.
         refuse_strangers(folder, |name| name == FILES || name.to_string_lossy().starts_with('.'))?;
         let files = folder.join(FILES);
         std::fs::create_dir_all(&files).map_err(IndexError::written(&files))?;
@@ -202,6 +204,7 @@ impl Draft {
     fn seal(self, reading: &Reading, build: &Bm25Build, watch: &mut Watch<'_>) -> Result<Built, IndexError> {
         let settings = serde_json::to_value(&self.settings).unwrap_or_default();
         let mut manifest = Manifest::new(ENGINE, settings, reading.extent(), &build.corpus);
+        share(&self.folder.join(FILES))?;
         let sealed = manifest.seal(&self.folder, FILES, watch)?;
         Ok(if sealed { Built::Made(manifest) } else { Built::Left(self.committed) })
     }
@@ -209,4 +212,20 @@ impl Draft {
 
 fn failed(folder: &Path, why: &TantivyError) -> IndexError {
     IndexError::folder(folder, format!("cannot be made: {why}"))
+}
+
+/// Files that tantivy writes so that nobody but their owner can read them.
+const OWNERS_ALONE: [&str; 2] = ["meta.json", ".managed.json"];
+
+/// Gives them the rights of the files beside them: whoever may read the others may search.
+fn share(files: &Path) -> Result<(), IndexError> {
+    let shared = || {
+        let entries: Vec<DirEntry> = std::fs::read_dir(files)?.collect::<io::Result<_>>()?;
+        let (alone, others): (Vec<_>, Vec<_>) =
+            entries.into_iter().partition(|entry| OWNERS_ALONE.iter().any(|name| entry.file_name() == *name));
+        let Some(other) = others.first() else { return Ok(()) };
+        let rights = other.metadata()?.permissions();
+        alone.iter().try_for_each(|entry| std::fs::set_permissions(entry.path(), rights.clone()))
+    };
+    shared().map_err(IndexError::written(files))
 }

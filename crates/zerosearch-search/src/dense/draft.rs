@@ -9,11 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::stored::{ENDS, FILES, PASSAGES, VECTORS, line};
 use crate::corpus::Extent;
-use crate::index::{IndexError, Manifest, claim, refuse_strangers};
+use crate::index::{IndexError, Manifest, claim, refuse_strangers, replace};
 use crate::{EncoderRecord, Passage};
 
 const NAME: &str = "draft.json";
-const ASIDE: &str = ".draft.json";
 /// A file that a process locks while it fills the folder.
 const LOCK: &str = ".lock";
 
@@ -46,7 +45,9 @@ impl Draft {
     /// else, or another process is filling it.
     pub(super) fn open(folder: &Path, encoder: &EncoderRecord) -> Result<Self, IndexError> {
         let files = folder.join(FILES);
-        refuse_strangers(folder, |name| [FILES, NAME, ASIDE, LOCK].iter().any(|own| name == *own))?;
+        refuse_strangers(folder, |name| {
+            name == FILES || name == NAME || name.to_string_lossy().starts_with('.')
+        })?;
         std::fs::create_dir_all(&files).map_err(IndexError::written(&files))?;
         let lock = locked(folder)?;
         if Manifest::find(folder)?.is_some() {
@@ -111,12 +112,7 @@ impl Draft {
 
     /// Writes the record aside, then under its name.
     fn keep(&self) -> io::Result<()> {
-        let aside = self.folder.join(ASIDE);
-        let mut file = File::create(&aside)?;
-        file.write_all(&serde_json::to_vec(&self.record)?)?;
-        file.sync_all()?;
-        std::fs::rename(&aside, self.folder.join(NAME))?;
-        File::open(&self.folder)?.sync_all()
+        replace(&self.folder, NAME, &serde_json::to_vec(&self.record)?)
     }
 
     /// Takes the record away: there is a manifest now.

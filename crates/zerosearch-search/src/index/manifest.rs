@@ -8,9 +8,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use tantivy::directory::{Directory, MmapDirectory};
 
-use super::{IndexError, Pace, Stage, Watch};
+use super::{IndexError, Pace, Stage, Watch, replace};
 use crate::corpus::{Extent, hex};
 
 /// The version of the form of a manifest.
@@ -117,15 +116,9 @@ impl Manifest {
 
     /// Writes it into `folder`: aside, then under its name.
     fn write(&self, folder: &Path) -> Result<(), IndexError> {
-        let failed = |why: &dyn std::fmt::Display| {
-            IndexError::written(&folder.join(FILE))(io::Error::other(why.to_string()))
-        };
-        let bytes = serde_json::to_vec_pretty(self).map_err(|why| failed(&why))?;
-        let directory = MmapDirectory::open(folder).map_err(|why| failed(&why))?;
-        directory
-            .atomic_write(Path::new(FILE), &bytes)
-            .and_then(|()| directory.sync_directory())
-            .map_err(|why| failed(&why))
+        let bytes = serde_json::to_vec_pretty(self).map_err(io::Error::from);
+        let written = bytes.and_then(|bytes| replace(folder, FILE, &bytes));
+        written.map_err(IndexError::written(&folder.join(FILE)))
     }
 
     /// A hash of all that its answers depend on: engine, settings and passages. Two indexes that answer alike have the

@@ -3,16 +3,21 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Client, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+
+use crate::problem::{Problem, problem};
 
 /// Who asks what, and how often.
 #[derive(Clone, Debug)]
 pub struct Load {
     /// The server's address, without a path.
     pub url: String,
+    /// What the server wants to be shown as `Authorization`.
+    pub authorization: Option<HeaderValue>,
     /// Clients at once, each with a connection of its own.
     pub clients: usize,
     /// Requests of each.
@@ -52,16 +57,71 @@ enum Outcome {
     Lost,
 }
 
+/// What a server said.
+struct Reply {
+    status: StatusCode,
+    body: Vec<u8>,
+    ms: f64,
+}
+
+/// Letters of a server's own words that are shown.
+const SHOWN: usize = 300;
+
+impl Reply {
+    fn outcome(&self) -> Outcome {
+        if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            return Outcome::TurnedAway;
+        }
+        let documents = self.json()["result"][0].as_array().map(Vec::len);
+        match (self.status, documents) {
+            (StatusCode::OK, Some(documents)) => Outcome::Answered { documents, ms: self.ms },
+            _ => Outcome::Lost,
+        }
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// Why the server at `url` is not measured.
+    fn problem(&self, url: &str) -> Problem {
+        let told = self.json();
+        let message = [&told["error"]["message"], &told["detail"]].into_iter().find_map(Value::as_str);
+        let words = message.map_or_else(|| String::from_utf8_lossy(&self.body), Into::into);
+        let words: String = words.trim().chars().take(SHOWN).collect();
+        let what = match self.status {
+            StatusCode::OK => "answers a first request with no list of documents".to_owned(),
+            status => format!("refuses a first request: {status}"),
+        };
+        let hint = match self.status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                "`--token-env VARIABLE` names the environment variable with the token"
+            }
+            StatusCode::OK | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
+                "`--url` is the address of a search server, such as http://localhost:8000, which answers POST /retrieve"
+            }
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                "wait until the server has time, or start it with other limits"
+            }
+            _ => "ask for what the server gives: `--k`, `--queries`",
+        };
+        problem(format!("{url} {what}: {words}")).hint(hint)
+    }
+}
+
 /// Measures a server under `load`.
 ///
 /// # Errors
-/// A server that does not answer a first request: then nothing is measured.
+/// A server that does not answer a first request with documents: then nothing is measured.
 pub async fn load(load: &Load) -> Result<LoadFigures> {
-    let client =
-        Client::builder().no_proxy().pool_max_idle_per_host(load.clients).timeout(load.patience).build()?;
+    let headers: HeaderMap = load.authorization.iter().map(|shown| (AUTHORIZATION, shown.clone())).collect();
+    let client = Client::builder().no_proxy().default_headers(headers);
+    let client = client.pool_max_idle_per_host(load.clients).timeout(load.patience).build()?;
     let refused = || format!("{} does not answer as a search server", load.url);
     let first = ask(&client, load, 0).await.with_context(refused)?;
-    anyhow::ensure!(matches!(first, Outcome::Answered { .. }), "{} refuses requests of one client", load.url);
+    if !matches!(first.outcome(), Outcome::Answered { .. }) {
+        return Err(first.problem(&load.url).into());
+    }
     let began = Instant::now();
     let mut clients = JoinSet::new();
     for number in 0..load.clients {
@@ -70,7 +130,7 @@ pub async fn load(load: &Load) -> Result<LoadFigures> {
             let mut outcomes = Vec::with_capacity(load.requests);
             for request in 0..load.requests {
                 let asked = ask(&client, &load, number * load.requests + request).await;
-                outcomes.push(asked.unwrap_or(Outcome::Lost));
+                outcomes.push(asked.map_or(Outcome::Lost, |reply| reply.outcome()));
             }
             outcomes
         });
@@ -80,23 +140,14 @@ pub async fn load(load: &Load) -> Result<LoadFigures> {
 }
 
 /// One request in the dialect of Search-R1.
-async fn ask(client: &Client, load: &Load, number: usize) -> Result<Outcome> {
+async fn ask(client: &Client, load: &Load, number: usize) -> reqwest::Result<Reply> {
     let query = &load.queries[number % load.queries.len()];
     let body = json!({"queries": [query], "topk": load.k, "return_scores": true});
     let began = Instant::now();
     let response = client.post(format!("{}/retrieve", load.url)).json(&body).send().await?;
     let status = response.status();
-    let bytes = response.bytes().await?;
-    let ms = began.elapsed().as_secs_f64() * 1e3;
-    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-        return Ok(Outcome::TurnedAway);
-    }
-    let reply: Value = serde_json::from_slice(&bytes)?;
-    let documents = reply["result"][0].as_array().map(Vec::len);
-    Ok(match (status, documents) {
-        (StatusCode::OK, Some(documents)) => Outcome::Answered { documents, ms },
-        _ => Outcome::Lost,
-    })
+    let body = response.bytes().await?.to_vec();
+    Ok(Reply { status, body, ms: began.elapsed().as_secs_f64() * 1e3 })
 }
 
 fn figures(load: &Load, outcomes: &[Outcome], seconds: f64) -> LoadFigures {

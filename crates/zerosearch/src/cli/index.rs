@@ -3,6 +3,7 @@
 mod encoder;
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
@@ -43,8 +44,6 @@ pub(super) struct Index {
     /// Which engine it is for
     #[arg(long, value_enum, default_value_t = For::Bm25)]
     engine: For,
-    #[command(flatten)]
-    encoder: EncoderFlags,
     /// Keep English words as they are; without this, they are cut to their stems
     #[arg(long)]
     no_stemming: bool,
@@ -66,6 +65,9 @@ pub(super) struct Index {
     /// Stop after so many minutes; the same command goes on
     #[arg(long, value_name = "MINUTES", value_parser = minutes)]
     pub(super) minutes: Option<f64>,
+    // Last, because its heading stands over all that follows.
+    #[command(flatten)]
+    encoder: EncoderFlags,
 }
 
 /// Which engine an index is for.
@@ -81,6 +83,7 @@ impl Index {
     pub(super) async fn run(self, stop: &Stop) -> Result<Option<Reason>> {
         let mut stages = Stages { stop: stop.clone(), shown: None };
         let folder = self.out.clone();
+        let failed = if self.check { "the index cannot be checked" } else { "the index cannot be made" };
         let work = move || match &self.corpus {
             Some(corpus) => self.build(&fetched(corpus)?, &mut |pace| stages.show(pace)),
             None => {
@@ -89,7 +92,7 @@ impl Index {
                 Ok(if whole { Built::Known(manifest) } else { Built::Left(0) })
             }
         };
-        let built = tokio::task::spawn_blocking(work).await?.context("there is no index to search")?;
+        let built = tokio::task::spawn_blocking(work).await?.context(failed)?;
         let folder = folder.display();
         match built {
             Built::Made(manifest) => say(&format!("{} in {folder}", told(&manifest))),
@@ -150,21 +153,32 @@ fn told(manifest: &Manifest) -> String {
 /// The stages of the work, shown one after another.
 struct Stages {
     stop: Stop,
-    shown: Option<(Stage, Progress)>,
+    shown: Option<Shown>,
 }
+
+/// A stage, since when it is shown, and how.
+struct Shown {
+    stage: Stage,
+    since: Instant,
+    progress: Progress,
+}
+
+/// A stage that is over sooner is only named.
+const SOON: Duration = Duration::from_secs(1);
 
 impl Stages {
     /// Shows how far it is. Whether to go on.
     fn show(&mut self, pace: Pace) -> bool {
         const PARTS: u64 = 1000;
         let done = (pace.share * PARTS as f64) as u64;
-        if self.shown.as_ref().is_none_or(|(stage, _)| *stage != pace.stage) {
+        if self.shown.as_ref().is_none_or(|shown| shown.stage != pace.stage) {
             let progress = Progress::new(PARTS, done);
             progress.say(pace.stage.name());
-            self.shown = Some((pace.stage, progress));
+            self.shown = Some(Shown { stage: pace.stage, since: Instant::now(), progress });
         }
-        if let (true, Some((stage, progress))) = (done > 0, &self.shown) {
-            progress.tell(&format!("{}: {} passages", stage.name(), pace.passages), done, PARTS);
+        if let Some(shown) = self.shown.as_ref().filter(|shown| done > 0 && shown.since.elapsed() > SOON) {
+            let told = format!("{}: {} passages", shown.stage.name(), pace.passages);
+            shown.progress.tell(&told, done, PARTS);
         }
         self.stop.reason().is_none()
     }

@@ -43,17 +43,17 @@ pub(super) struct Search {
     #[arg(long, value_name = "N")]
     k: Option<u32>,
     /// Ask only so many questions of each data set, drawn by the seed (sets eval.count)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with = "query")]
     count: Option<u32>,
     /// Searches at once; times are those of one search alone only with 1
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
     /// An earlier `--out` of the same questions: shows the share of its documents that are found again, which is the
     /// recall where the earlier search was exact
-    #[arg(long, value_name = "FILE", requires = "questions")]
+    #[arg(long, value_name = "FILE", requires = "questions", conflicts_with = "query")]
     against: Option<PathBuf>,
     /// The file to write: a line for each question, with its documents
-    #[arg(long, value_name = "FILE", requires = "questions")]
+    #[arg(long, value_name = "FILE", requires = "questions", conflicts_with = "query")]
     out: Option<PathBuf>,
     /// Set a key of the config, for example `--set retrieve.timeout_s=5`; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]

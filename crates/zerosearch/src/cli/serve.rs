@@ -33,8 +33,8 @@ pub(super) struct Serve {
 enum What {
     /// A search engine, real or simulated, as the servers of Search-R1, SkyRL and ZeroSearch
     ///
-    /// POST /retrieve takes the three dialects: {\"queries\": [..], \"topk\": 3, \"return_scores\": true} (Search-R1, verl, slime),
-    /// {\"query\": \"..\", \"topk\": 3, \"return_scores\": true} (SkyRL), {\"query\": \"..\", \"top_k\": 3} (ZeroSearch). POST or GET
+    /// POST /retrieve takes the three dialects: {"queries": [..], "topk": 3, "return_scores": true} (Search-R1, verl, slime),
+    /// {"query": "..", "topk": 3, "return_scores": true} (SkyRL), {"query": "..", "top_k": 3} (ZeroSearch). POST or GET
     /// /search tells all that is known of the documents. GET /health, /metrics (Prometheus) and /openapi.json.
     ///
     /// A simulated engine writes what it is told to. Each request may carry, in every dialect: label (useful or noisy), labels
@@ -78,7 +78,7 @@ struct TermsFlags {
     #[arg(long, value_name = "PORT", default_value_t = 8000)]
     port: u16,
     /// The address to listen at; any but this machine's own needs --token-env
-    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1", value_parser = host)]
     host: IpAddr,
     /// The environment variable with the token that clients must send as `Authorization: Bearer TOKEN`
     #[arg(long, value_name = "VARIABLE")]
@@ -232,6 +232,13 @@ impl TermsFlags {
 async fn announced(sign: Sign, terms: &Terms, what: &str, stop: &Stop) -> Result<Option<Reason>> {
     open(sign, terms, stop, |address| say(&format!("{what} is served at http://{address}"))).await?;
     Ok(None)
+}
+
+/// The address of an interface of this machine.
+fn host(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| {
+        "give an IP address: 127.0.0.1 for this machine alone, 0.0.0.0 for every address that it has".into()
+    })
 }
 
 /// A chance, from 0 to 1.

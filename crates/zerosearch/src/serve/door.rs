@@ -4,15 +4,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::asked::LongestBody;
+use super::open::Sign;
 use super::quota::{Client, Quota};
 use super::refusal::Refusal;
 use super::terms::{Terms, Token};
@@ -32,19 +34,22 @@ pub(super) struct Door {
 const HEALTH: &str = "/health";
 
 impl Door {
-    /// `router` behind a door on `terms`.
-    pub(super) fn before(router: Router, terms: &Terms, traffic: Arc<Traffic>) -> Router {
+    /// The routes of `sign` behind a door on `terms`.
+    pub(super) fn before(sign: &Sign, terms: &Terms) -> Router {
+        let verb = sign.verb;
         let door = Self {
             token: terms.token.clone(),
             places: Arc::new(Semaphore::new(terms.max_in_flight)),
             max_in_flight: terms.max_in_flight,
             quota: terms.max_per_second.map(Quota::new),
             time_limit: terms.time_limit,
-            traffic,
+            traffic: Arc::clone(&sign.traffic),
         };
+        let router = sign.router.clone();
         router
-            .fallback(nowhere)
-            .method_not_allowed_fallback(otherwise)
+            .fallback(move |request| nowhere(request, verb))
+            .method_not_allowed_fallback(move |request| otherwise(request, verb))
+            .layer(Extension(LongestBody { bytes: terms.max_body_bytes }))
             .layer(DefaultBodyLimit::max(terms.max_body_bytes))
             .layer(from_fn_with_state(Arc::new(door), pass))
     }
@@ -127,17 +132,17 @@ async fn pass(State(door): State<Arc<Door>>, request: Request, next: Next) -> Re
     })
 }
 
-async fn nowhere(request: Request) -> Refusal {
+async fn nowhere(request: Request, verb: &'static str) -> Refusal {
+    let path = request.uri().path();
     let message =
-        format!("there is no {}; `zerosearch serve --help` tells what there is", request.uri().path());
+        format!("there is no {path}; GET /openapi.json or `zerosearch {verb} --help` tells what there is");
     Refusal::new(StatusCode::NOT_FOUND, message).coded("no_such_route")
 }
 
-async fn otherwise(request: Request) -> Refusal {
+async fn otherwise(request: Request, verb: &'static str) -> Refusal {
+    let (path, method) = (request.uri().path(), request.method());
     let message = format!(
-        "{} does not answer {}; `zerosearch serve --help` tells what it answers",
-        request.uri().path(),
-        request.method()
+        "{path} does not answer {method}; GET /openapi.json or `zerosearch {verb} --help` tells what it answers"
     );
     Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message).coded("wrong_method")
 }

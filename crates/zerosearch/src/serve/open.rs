@@ -24,6 +24,8 @@ use crate::stop::Stop;
 pub struct Sign {
     pub(super) router: Router,
     pub(super) traffic: Arc<Traffic>,
+    /// The verb whose help tells of the routes.
+    pub(super) verb: &'static str,
 }
 
 /// Serves what stands on `sign` until `stop`; then new connections are refused, and requests under way have `terms.grace` to be
@@ -39,7 +41,7 @@ pub async fn open(sign: Sign, terms: &Terms, stop: &Stop, ready: impl FnOnce(Soc
             .hint("choose another `--port`; 0 takes one that is free")
     })?;
     ready(listener.local_addr()?);
-    let router = Door::before(sign.router, terms, Arc::clone(&sign.traffic));
+    let router = Door::before(&sign, terms);
     let connections = GracefulShutdown::new();
     let asked = accept(listener, |stream, peer| {
         let own = router.clone().layer(Extension(ConnectInfo(peer)));

@@ -1,6 +1,6 @@
 //! The command line: help and errors as people see them.
 
-use crate::program::{Desk, SHORT, questions, recipe};
+use crate::program::{Desk, SHORT, questions, recipe, stderr};
 
 const VERBS: [&str; 14] = [
     "quickstart",
@@ -47,12 +47,34 @@ fn the_help_of_a_verb_is_enough_to_use_it() {
 }
 
 #[test]
+fn help_has_flags_under_their_own_heading_and_json_as_it_is_sent() {
+    let desk = Desk::new();
+    let help = desk.succeed(&["index", "--help"]);
+    let (general, dense) = help.split_once("With --engine dense:").unwrap();
+    for flag in ["--no-stemming", "--threads", "--check", "--minutes"] {
+        assert!(general.contains(flag) && !dense.contains(&format!("  {flag}")), "{flag}: {help}");
+    }
+    assert!(dense.contains("--encoder <MODEL>"), "{help}");
+    let help = desk.succeed(&["serve", "search", "--help"]);
+    assert!(help.contains("\"top_k\": 3}") && !help.contains('\\'), "{help}");
+}
+
+#[test]
+fn what_goes_with_a_file_of_questions_is_refused_beside_a_query() {
+    let desk = Desk::new();
+    for flag in ["--out", "--against", "--count"] {
+        let output = desk.run(&["search", "who", "--engine", "scripted", flag, "7"]);
+        assert!(!output.status.success() && stderr(&output).contains("cannot be used with"), "{flag}");
+    }
+}
+
+#[test]
 fn a_run_shows_plain_lines_where_there_is_no_terminal() {
     let desk = Desk::new();
     desk.write("questions.jsonl", questions());
     desk.write("recipe.toml", recipe(2, SHORT));
     let output = desk.run(&["train", "recipe.toml"]);
-    let told = crate::program::stderr(&output);
+    let told = stderr(&output);
     let lines: Vec<&str> = told.lines().collect();
     assert_eq!(lines.len(), 3, "{told}");
     assert!(lines[0].starts_with("step 1/2  reward 0.") && lines[0].ends_with(" left"), "{told}");

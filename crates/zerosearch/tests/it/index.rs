@@ -90,6 +90,42 @@ fn a_damaged_index_is_found_out() {
     assert!(report.contains("the index index cannot be opened"), "{report}");
 }
 
+#[test]
+fn an_index_that_cannot_be_made_says_why_and_what_to_do() {
+    let desk = desk(5);
+    let report = desk.fail(&["index", "gone.jsonl", "--out", "index"]);
+    assert!(
+        report.starts_with("error: the index cannot be made\nbecause: the corpus gone.jsonl"),
+        "{report}"
+    );
+    assert!(report.contains("hint: give the path of a file that is there"), "{report}");
+    desk.write("corpus.jsonl", corpus(5) + "{\"id\": \n");
+    let report = desk.fail(MAKE);
+    assert!(report.contains("corpus.jsonl, line 6") && report.contains("hint: mend that line"), "{report}");
+    let report = desk.fail(&["index", "--check", "--out", "nowhere"]);
+    assert!(report.starts_with("error: the index cannot be checked\n"), "{report}");
+    desk.write("corpus.jsonl", corpus(6));
+    assert!(desk.succeed(MAKE).starts_with("an index of 6 passages"));
+}
+
+/// Whoever may read one of its files may read all of them, as those that a program writes without further ado.
+#[cfg(unix)]
+#[test]
+fn the_files_of_an_index_have_the_usual_rights() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let desk = desk(500);
+    desk.succeed(MAKE);
+    let rights = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode();
+    let usual = rights(&desk.path("corpus.jsonl"));
+    for folder in ["index", "index/tantivy"] {
+        for entry in std::fs::read_dir(desk.path(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            assert!(path.is_dir() || rights(&path) == usual, "{}", path.display());
+        }
+    }
+}
+
 /// By hand: passage 31 alone has 31 twice, and is called number 31; no passage has the second answer; yes is not looked for.
 #[test]
 fn hits_are_counted_with_an_interval() {

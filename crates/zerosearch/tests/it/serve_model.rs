@@ -156,6 +156,9 @@ fn what_cannot_be_honoured_is_refused_by_name() {
         ("/v1/completions", json!({"prompt": "a", "max_tokens": 0}), "max_tokens"),
         ("/v1/completions", json!({"prompt": [], "max_tokens": 1}), "prompt"),
         ("/v1/completions", json!({"prompt": vec![1; 512]}), "prompt"),
+        // 500 and 13 are one more than the context of 512.
+        ("/v1/completions", json!({"prompt": vec![1; 500], "max_tokens": 13}), "max_tokens"),
+        ("/v1/chat/completions", json!({"messages": messages, "max_tokens": 100_000}), "max_tokens"),
         ("/v1/completions", json!({"prompt": "a", "stream_options": {}}), "stream_options"),
         ("/v1/completions", json!({"prompt": "a", "temprature": 1}), "temprature"),
         ("/v1/completions", json!({"prompt": "a", "frequency_penalty": 1}), "frequency_penalty"),
@@ -166,6 +169,14 @@ fn what_cannot_be_honoured_is_refused_by_name() {
         assert_eq!((status.as_u16(), &told["error"]["param"]), (400, &json!(param)), "{body}: {text}");
         assert_eq!(told["error"]["type"], "invalid_request_error");
     }
+    let (_, text) = server.text(server.post("/v1/completions", &json!({"prompt": "a", "max_tokens": 600})));
+    assert!(
+        text.contains("context_length_exceeded") && text.contains("ask for 511 tokens or fewer"),
+        "{text}"
+    );
+    let fits = json!({"prompt": vec![1; 500], "max_tokens": 12, "ignore_eos": true});
+    let told = server.json(server.post("/v1/completions", &fits));
+    assert_eq!(told["usage"]["completion_tokens"], 12);
     let unknown = server.post("/v1/completions", &json!({"model": "gpt-4", "prompt": "a"}));
     assert!(server.refused(unknown, 404).contains("this server has \"tiny\""));
     assert!(

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::program::Desk;
+use crate::program::{Desk, stderr};
 use crate::server::{Manner, Simulator};
 use crate::serving::{CORPUS, Served};
 
@@ -181,7 +181,9 @@ fn what_is_too_much_is_refused_and_told_when_to_come_back() {
     let many = server.post("/retrieve", &json!({"queries": ["a", "b", "c"]}));
     assert!(server.refused(many, 413).contains("takes 2 in one request"));
     let long = server.post("/search", &json!({"query": "a".repeat(2 << 20)}));
-    assert!(server.refused(long, 413).contains("longer than this server reads"));
+    let told = server.refused(long, 413);
+    assert!(told.contains("longer than this server reads, which is 1 MiB"), "{told}");
+    assert!(told.contains("--max-body-mib"), "{told}");
     let (mut early, mut told) = (0, String::new());
     server.block_on(async {
         for _ in 0..30 {
@@ -353,4 +355,51 @@ fn a_load_is_measured_and_what_is_turned_away_is_not_lost() {
     assert!(told["turned_away"].as_u64().unwrap() > 0 && told["lost"] == 0, "{told}");
     let nobody = Desk::new().fail(&["bench", "load", "--url", "http://127.0.0.1:9", "--patience-s", "1"]);
     assert!(nobody.contains("does not answer as a search server"), "{nobody}");
+}
+
+#[test]
+fn a_load_that_is_refused_is_told_in_the_words_of_the_server() {
+    let desk = Desk::new();
+    let token = ("SEARCH_TOKEN", "open-sesame");
+    let server = Served::with_environment(
+        &desk,
+        "search --engine scripted --noise 1 --token-env SEARCH_TOKEN",
+        &[token],
+    );
+    let route = format!("{}/retrieve/", server.url());
+    let load = |more: &[&str]| {
+        let words = ["bench", "load", "--clients", "2", "--requests", "2"];
+        desk.command(&[&words, more].concat()).env(token.0, token.1).output().unwrap()
+    };
+    let shown = load(&["--url", &route, "--token-env", "SEARCH_TOKEN", "--json"]);
+    assert!(shown.status.success(), "{}", stderr(&shown));
+    assert_eq!(serde_json::from_slice::<Value>(&shown.stdout).unwrap()["lost"], 0);
+    let elsewhere = format!("{}/v2", server.url());
+    let bare = server.url().strip_prefix("http://").unwrap();
+    for (more, told) in [
+        (&["--url", server.url()][..], &["401", "asks for a token", "--token-env"][..]),
+        (&["--url", &elsewhere, "--token-env", "SEARCH_TOKEN"], &["404", "/openapi.json", "POST /retrieve"]),
+        (&["--url", &route, "--token-env", "SEARCH_TOKEN", "--k", "999"], &["400", "999"]),
+        (&["--url", bare], &["write http:// before it"]),
+    ] {
+        let report = stderr(&load(more));
+        assert!(told.iter().all(|words| report.contains(words)), "{more:?}: {report}");
+    }
+}
+
+#[test]
+fn what_the_server_does_not_answer_is_told_with_where_to_read_on() {
+    let server = scripted("--noise 1");
+    let told = server.refused(server.get("/nowhere"), 404);
+    assert!(
+        told.contains("GET /openapi.json") && told.contains("`zerosearch serve search --help`"),
+        "{told}"
+    );
+    let told = server.refused(server.get("/retrieve"), 405);
+    assert!(told.contains("does not answer GET") && told.contains("/openapi.json"), "{told}");
+    let negative = server.post("/retrieve", &json!({"queries": ["a"], "topk": -1}));
+    let told = server.refused(negative, 400);
+    assert!(told.contains("topk") && told.contains("expected a whole number, 0 or more"), "{told}");
+    let outcome = Desk::new().run(&["serve", "search", "--engine", "scripted", "--host", "localhost"]);
+    assert!(stderr(&outcome).contains("127.0.0.1"), "{}", stderr(&outcome));
 }

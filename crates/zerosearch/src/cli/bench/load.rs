@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use reqwest::header::HeaderValue;
 use zerosearch::bench::{self, Load};
 use zerosearch::problem::problem;
 
@@ -15,8 +16,11 @@ use super::super::screen::say;
 #[derive(Args, Debug)]
 pub(super) struct LoadFlags {
     /// The server, such as one that `serve search` started
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8000")]
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8000", value_parser = address)]
     url: String,
+    /// The environment variable with the token that the server asks for
+    #[arg(long, value_name = "VARIABLE")]
+    token_env: Option<String>,
     /// Clients at once
     #[arg(long, value_name = "N", default_value = "500")]
     clients: NonZeroUsize,
@@ -40,7 +44,8 @@ pub(super) struct LoadFlags {
 impl LoadFlags {
     pub(super) async fn run(self) -> Result<()> {
         let load = Load {
-            url: self.url.trim_end_matches('/').to_owned(),
+            authorization: self.token_env.as_deref().map(authorization).transpose()?,
+            url: self.url.clone(),
             clients: self.clients.get(),
             requests: self.requests.get(),
             k: self.k.get(),
@@ -65,4 +70,25 @@ impl LoadFlags {
         }
         Ok(queries)
     }
+}
+
+/// The address of a search server, without the path that is asked.
+fn address(text: &str) -> Result<String, String> {
+    if !text.starts_with("http://") && !text.starts_with("https://") {
+        return Err(format!("write http:// before it: http://{text}"));
+    }
+    let address = text.trim_end_matches('/');
+    Ok(address.strip_suffix("/retrieve").unwrap_or(address).trim_end_matches('/').to_owned())
+}
+
+/// The token in the environment variable `variable`, as a server wants to be shown it.
+fn authorization(variable: &str) -> Result<HeaderValue> {
+    let token = std::env::var(variable).map_err(|_| {
+        problem(format!("--token-env names the environment variable {variable}, which is not set"))
+            .hint(format!("`export {variable}=...` with the server's token"))
+    })?;
+    let mut shown = HeaderValue::from_str(&format!("Bearer {}", token.trim()))
+        .map_err(|_| problem(format!("the token in {variable} holds characters that cannot be sent")))?;
+    shown.set_sensitive(true);
+    Ok(shown)
 }

@@ -90,7 +90,7 @@ enum Prompt {
 #[derive(Serialize, ToSchema)]
 pub(super) struct CompletionRequest {
     prompt: Prompt,
-    /// Tokens of a reply; 0 goes with `echo`.
+    /// Tokens of a reply; 0 goes with `echo`. More than the model reads beside the prompt are refused: `context_length_exceeded`.
     #[schema(minimum = 0, default = 16)]
     max_tokens: Option<usize>,
     /// The log-probability of each token that was sampled.
@@ -108,7 +108,8 @@ pub(super) struct CompletionRequest {
 pub(super) struct ChatRequest {
     #[schema(min_items = 1)]
     messages: Vec<ChatMessage>,
-    /// Tokens of a reply; without it, as many as the model reads.
+    /// Tokens of a reply; without it, as many as the model reads. More than it reads beside the prompt are refused:
+    /// `context_length_exceeded`.
     #[schema(minimum = 1)]
     max_completion_tokens: Option<usize>,
     /// The same, as it was called before.

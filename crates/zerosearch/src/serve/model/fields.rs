@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::super::asked::plain;
 use super::super::refusal::Refusal;
 
 /// The parameters that nobody has taken yet.
@@ -58,8 +59,9 @@ impl Fields {
     /// The parameter `name`, if it came.
     pub(super) fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, Refusal> {
         let Some(value) = self.0.remove(name) else { return Ok(None) };
-        let wrong =
-            |why: serde_json::Error| Refusal::bad(format!("`{name}` cannot be used: {why}")).about(name);
+        let wrong = |why: serde_json::Error| {
+            Refusal::bad(format!("`{name}` cannot be used: {}", plain(&why.to_string()))).about(name)
+        };
         serde_json::from_value(value).map(Some).map_err(wrong)
     }
 
@@ -135,6 +137,8 @@ mod tests {
         let told = |refusal: Refusal| serde_json::to_string(&refusal.body()).unwrap();
         let wrong = fields(json!({"n": "two"})).take::<usize>("n").unwrap_err();
         assert!(told(wrong).contains("`n` cannot be used"));
+        let negative = fields(json!({"n": -1})).take::<usize>("n").unwrap_err();
+        assert!(told(negative).contains("expected a whole number, 0 or more"));
         let wrong = fields(json!({"n": 0})).take_in("n", "at least 1", |n: &usize| *n > 0).unwrap_err();
         assert!(told(wrong).contains("`n` is 0; it must be at least 1"));
     }

@@ -94,6 +94,8 @@ enum Part {
     Text { text: String },
 }
 
+/// Tokens of a completion whose request names no number.
+const TOKENS_OF_A_COMPLETION: usize = 16;
 /// The most replies of one request.
 const MOST_REPLIES: usize = 1024;
 
@@ -109,8 +111,8 @@ impl Order {
             Telling { logprobs: logprobs.is_some(), echo: fields.flag("echo")?, ..telling(&mut fields)? };
         let least = usize::from(!telling.echo);
         let range = if telling.echo { "0 or more" } else { "at least 1 (0 goes with `echo`)" };
-        let max_tokens = fields.take_in("max_tokens", range, |count: &usize| *count >= least)?.unwrap_or(16);
-        Self::new(Route::Completions, (prompts, Some(max_tokens)), telling, fields, (text, context))
+        let max_tokens = fields.take_in("max_tokens", range, |count: &usize| *count >= least)?;
+        Self::new(Route::Completions, (prompts, max_tokens), telling, fields, (text, context))
     }
 
     /// What a `/v1/chat/completions` request asks for.
@@ -140,20 +142,15 @@ impl Order {
         mut fields: Fields,
         (text, context): (&Text, usize),
     ) -> Result<Self, Refusal> {
-        if let Some(long) = prompts.iter().find(|prompt| prompt.len() >= context && max_tokens != Some(0)) {
-            let message = format!(
-                "the prompt has {} tokens; this model reads {context}, its reply included",
-                long.len()
-            );
-            return Err(Refusal::bad(message).about("prompt").coded("context_length_exceeded"));
-        }
+        check_room(&prompts, max_tokens, context)?;
         let n = fields.take_in("n", "from 1 to 128", |n: &usize| (1..=128).contains(n))?.unwrap_or(1);
         if n * prompts.len() > MOST_REPLIES {
             let message =
                 format!("{} replies were asked for; ask for {MOST_REPLIES} at once", n * prompts.len());
             return Err(Refusal::bad(message).about("n"));
         }
-        let sampling = sampling(&mut fields, max_tokens.unwrap_or(context), text)?;
+        let usual = if route == Route::Chat { context } else { TOKENS_OF_A_COMPLETION };
+        let sampling = sampling(&mut fields, max_tokens.unwrap_or(usual), text)?;
         let streams = fields.flag("stream")?;
         let options: Option<Streaming> = fields.take("stream_options")?;
         if options.is_some() && !streams {
@@ -181,6 +178,22 @@ impl Order {
             if index == 0 { own } else { Seed::run(own).purpose("reply").index(index as u64).number() };
         SamplingRequest { prompt: self.prompt(index).to_vec(), seed, ..self.sampling.clone() }
     }
+}
+
+/// Refuses a prompt that leaves no room for a reply, or less than was asked for.
+fn check_room(prompts: &[Vec<TokenId>], max_tokens: Option<usize>, context: usize) -> Result<(), Refusal> {
+    let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
+    let told = format!("the prompt has {longest} tokens; this model reads {context}, its reply included");
+    let (message, param) = match max_tokens {
+        // Only the prompt is to be read.
+        Some(0) => return Ok(()),
+        _ if longest >= context => (told, "prompt"),
+        Some(most) if most > context - longest => {
+            (format!("{told}: ask for {} tokens or fewer, not {most}", context - longest), "max_tokens")
+        }
+        _ => return Ok(()),
+    };
+    Err(Refusal::bad(message).about(param).coded("context_length_exceeded"))
 }
 
 const LOGPROBS: &str =

@@ -62,7 +62,7 @@ pub fn model(service: PolicyService) -> Result<Sign> {
         .split_for_parts();
     let description = serde_json::to_value(description)?;
     let hall = Hall { speaker, registry, description };
-    Ok(Sign { router: router.with_state(Arc::new(hall)), traffic })
+    Ok(Sign { router: router.with_state(Arc::new(hall)), traffic, verb: "serve model" })
 }
 
 /// Continues a text, token ids, or a list of either

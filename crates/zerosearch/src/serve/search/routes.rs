@@ -54,7 +54,7 @@ pub fn search(service: SearchService) -> Result<Sign> {
         .routes(routes!(openapi))
         .split_for_parts();
     let counter = Counter { clerk, registry, description: serde_json::to_value(description)? };
-    Ok(Sign { router: router.with_state(Arc::new(counter)), traffic })
+    Ok(Sign { router: router.with_state(Arc::new(counter)), traffic, verb: "serve search" })
 }
 
 /// Documents for queries, in the dialects of Search-R1 (`queries`), SkyRL (`query`, `topk`) and ZeroSearch (`query`, `top_k`)
