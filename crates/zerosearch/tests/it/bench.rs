@@ -162,5 +162,7 @@ fn what_cannot_be_measured_is_refused() {
 #[test]
 fn people_see_a_table() {
     let told = Desk::new().succeed(&["bench", "train", "--shape", "tiny", "--rows", "1", "--tokens", "8"]);
-    assert!(told.contains("\ntokens             8\n") && told.contains("\ntokens_per_second  "), "{told}");
+    let lines: Vec<Vec<&str>> = told.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert!(lines.contains(&vec!["tokens", "8"]), "{told}");
+    assert!(lines.iter().any(|line| line.first() == Some(&"tokens_per_second")), "{told}");
 }
