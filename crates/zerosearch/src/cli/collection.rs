@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use zerosearch::config::{Plan, Purpose, Setting};
+use zerosearch::engines::Engines;
 use zerosearch::eval::{Collection, Summary, with_player};
 use zerosearch::learners::{self, Pool};
 use zerosearch::stop::{Reason, Stop};
@@ -67,7 +68,8 @@ impl CollectionFlags {
         }
         let pool = Pool::new(&plan.model);
         let voice = learners::open_player(&plan, &pool).await?;
-        let collection = Collection::open(plan, purpose, voice, &pool, &self.out).await?;
+        let mut engines = Engines::new(&plan, &pool, None, None);
+        let collection = Collection::open(plan.clone(), purpose, voice, &mut engines, &self.out).await?;
         let played = play(collection, &self.out, stop).await?;
         Ok(played.map_or_else(Some, |summary| {
             tell(&summary);

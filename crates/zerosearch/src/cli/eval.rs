@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Args;
 use zerosearch::compare::{Named, compare, evaluations_in};
-use zerosearch::config::{Plan, Purpose, Setting};
+use zerosearch::config::{EngineName, Plan, Purpose, Setting};
+use zerosearch::engines::Engines;
 use zerosearch::eval::{Collection, Method};
 use zerosearch::learners::{self, Pool};
 use zerosearch::problem::problem;
@@ -123,18 +124,23 @@ impl Eval {
     }
 }
 
-/// The policy is opened once, and every collection before the first question is asked: what cannot be measured is refused
-/// before anything else is.
+/// The policy and each engine are opened once, and every collection before the first question is asked: what cannot be
+/// measured is refused before anything else is. Methods decide nothing of what engines are made of, so those of one plan are
+/// those of all; of a plan with a simulator, because only there its player is named.
 async fn opened(cells: Vec<Cell>) -> Result<Vec<(Cell, Collection)>> {
     let Some(longest) = cells.iter().max_by_key(|cell| cell.plan.rollout.max_context_tokens) else {
         return Ok(Vec::new());
     };
     let pool = Pool::new(&longest.plan.model);
     let voice = learners::open_player(&longest.plan, &pool).await?;
+    let plans: Vec<Plan> = cells.iter().map(|cell| cell.plan.clone()).collect();
+    let simulated = plans.iter().find(|plan| plan.eval.engine == EngineName::Simulated);
+    let mut engines = Engines::new(simulated.unwrap_or(&plans[0]), &pool, None, None);
     let mut opened = Vec::new();
     for cell in cells {
         let collection =
-            Collection::open(cell.plan.clone(), Purpose::Use, voice.clone(), &pool, &cell.folder).await;
+            Collection::open(cell.plan.clone(), Purpose::Use, voice.clone(), &mut engines, &cell.folder)
+                .await;
         let collection = collection.with_context(|| format!("{} cannot be measured", cell.name))?;
         opened.push((cell, collection));
     }

@@ -12,7 +12,7 @@ use zerosearch_learner::seed::Seed;
 use super::{RecipeRecord, Summary, summarize};
 use crate::config::{ConfigFile, EngineName, Plan, Purpose};
 use crate::engines::Engines;
-use crate::learners::{Pool, Voice, simulator_hashes};
+use crate::learners::{Voice, simulator_hashes};
 use crate::problem::problem;
 use crate::progress::Progress;
 use crate::qa::Question;
@@ -39,8 +39,8 @@ pub struct Collection {
 }
 
 impl Collection {
-    /// Opens what `plan` names ([`with_player`](super::with_player) has named the simulator) and takes up what `folder`
-    /// holds from an earlier time. For [`Purpose::Use`] no question may be one that the model was trained on.
+    /// Opens what `plan` names ([`with_player`](super::with_player) has named the simulator), its engine among `engines`,
+    /// and takes up what `folder` holds from an earlier time. For [`Purpose::Use`] no question may be one that the model was trained on.
     ///
     /// # Errors
     /// When `folder` holds the conversations of another plan, model or file, or another process writes there.
@@ -48,7 +48,7 @@ impl Collection {
         plan: Plan,
         purpose: Purpose,
         voice: Voice,
-        pool: &Pool,
+        engines: &mut Engines<'_>,
         folder: &Path,
     ) -> Result<Self> {
         if plan.eval.questions.is_empty() {
@@ -66,7 +66,7 @@ impl Collection {
         if plan.eval.engine == EngineName::Simulated {
             models.extend(simulator_hashes(&plan).await?);
         }
-        let desk = Engines::new(&plan, pool, None, None).open(plan.eval.engine).await?;
+        let desk = engines.open(plan.eval.engine).await?;
         let stage = Stage::for_evaluation(&plan, text, desk)?;
         let rollout = stage.rollout(policy, 1, seed.purpose("eval"))?;
         rollout.check(questions.questions().iter().map(|question| &**question))?;

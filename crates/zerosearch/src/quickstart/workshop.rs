@@ -9,6 +9,7 @@ use super::Stage;
 use super::recipe::{Asked, Recipe};
 use super::rows::{Rows, tokens_of_run};
 use crate::config::{Plan, Purpose, Setting};
+use crate::engines::Engines;
 use crate::eval::{Collection, Interval, Summary};
 use crate::judge::{By, Order, judge};
 use crate::learners::{self, Pool};
@@ -95,7 +96,8 @@ impl Workshop<'_> {
     async fn play(&self, plan: Plan, purpose: Purpose, folder: &Path) -> Result<Option<Summary>> {
         let pool = Pool::new(&plan.model);
         let voice = learners::open_player(&plan, &pool).await?;
-        let mut collection = Collection::open(plan, purpose, voice, &pool, folder).await?;
+        let mut engines = Engines::new(&plan, &pool, None, None);
+        let mut collection = Collection::open(plan.clone(), purpose, voice, &mut engines, folder).await?;
         match self.stop.or(collection.play()).await {
             Ok(played) => played?,
             Err(_) => return Ok(None),

@@ -94,6 +94,24 @@ fn every_method_is_measured_with_every_engine_and_what_it_did_is_kept() {
     assert_eq!(desk.succeed(&measure), told, "nothing is left to be played");
 }
 
+/// One process writes a cache at a time, so methods that are measured together have it together. Two searches each.
+#[test]
+fn methods_share_one_cache() {
+    let desk = desk();
+    let cached = ["--method", "rag,search", "--engine", "bm25", "--cache", "searches"];
+    let told = desk.succeed(&[MEASURE, &cached].concat());
+    assert_eq!(
+        told.matches("answered 2 of 2").count() + told.matches("answered 0 of 2").count(),
+        2,
+        "{told}"
+    );
+    for cell in ["rag-bm25", "search-bm25"] {
+        let summary: Value = serde_json::from_str(&desk.read(&format!("evals/{cell}/summary.json"))).unwrap();
+        let cache = &summary["cache"];
+        assert_eq!(cache["hits"].as_u64().unwrap() + cache["misses"].as_u64().unwrap(), 2, "{cell}: {cache}");
+    }
+}
+
 #[test]
 fn a_method_of_ones_own_is_a_file_and_wins_over_flags() {
     let desk = desk();
