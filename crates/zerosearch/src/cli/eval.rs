@@ -92,22 +92,17 @@ impl Eval {
             self.methods.iter().map(|name| Method::named(name)).collect::<Result<_>>()?;
         let mut cells = Vec::new();
         for method in &methods {
-            match self.engines() {
-                engines if engines.is_empty() || method.decides_engine() => {
-                    cells.push(self.cell(method.name.clone(), method.settings.clone())?);
-                }
-                engines => {
-                    for engine in engines {
-                        let settings = [vec![engine_setting(engine)], method.settings.clone()].concat();
-                        cells.push(self.cell(format!("{}-{engine}", method.name), settings)?);
-                    }
-                }
+            if method.decides_engine() || self.engines().is_empty() {
+                cells.push(self.cell(method.name.clone(), method.settings.clone())?);
+                continue;
+            }
+            for engine in self.engines() {
+                let settings = [vec![engine_setting(engine)], method.settings.clone()].concat();
+                cells.push(self.cell(format!("{}-{engine}", method.name), settings)?);
             }
         }
-        if methods.is_empty() {
-            for engine in self.engines() {
-                cells.push(self.cell(engine.to_owned(), vec![engine_setting(engine)])?);
-            }
+        for engine in self.engines().into_iter().filter(|_| methods.is_empty()) {
+            cells.push(self.cell(engine.to_owned(), vec![engine_setting(engine)])?);
         }
         refuse_twins(&cells)?;
         Ok(cells)

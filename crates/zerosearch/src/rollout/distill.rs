@@ -3,11 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 use zerosearch_learner::text::Text;
-use zerosearch_learner::{Sample, SamplingRequest, TokenId};
+use zerosearch_learner::{Sample, TokenId};
 use zerosearch_search::clean;
 
 use super::information::{end_of, front_of, nothing_found};
-use super::play::{Fault, usable};
+use super::play::Fault;
 use super::prompt::read;
 use super::template::Template;
 use super::{PromptError, Rollout};
@@ -99,21 +99,11 @@ impl Rollout {
         reading: Reading<'_>,
         seed: u64,
     ) -> Result<Distillate, Fault> {
-        let rules = &self.rules;
-        let room = self.context().saturating_sub(rules.max_response_tokens);
+        let max_tokens = self.rules.max_response_tokens;
+        let room = self.context().saturating_sub(max_tokens);
         let prompt = template.prompt(&reading, room, &self.text)?;
         let read = prompt.len();
-        let request = SamplingRequest {
-            prompt,
-            max_tokens: rules.max_response_tokens,
-            temperature: rules.sampling.temperature,
-            top_p: rules.sampling.top_p,
-            top_k: rules.sampling.top_k,
-            stop_strings: Vec::new(),
-            stop_tokens: self.text.stop_tokens().to_vec(),
-            seed,
-        };
-        let Sample { tokens, .. } = usable(self.policy.sample(request).await?, rules.max_response_tokens)?;
+        let Sample { tokens, .. } = self.sample(prompt, max_tokens, Vec::new(), seed).await?;
         Ok(Distillate { text: notes(&tokens, &self.text), read, written: tokens.len() })
     }
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use zerosearch_learner::seed::Seed;
-use zerosearch_learner::{LearnerError, Sample, SamplingRequest};
+use zerosearch_learner::{LearnerError, Sample, SamplingRequest, TokenId};
 use zerosearch_search::{Document, Query, QuestionContext, SearchEngine, SearchError, clean};
 
 use super::distill::Reading;
 use super::information::{harmless, information_tokens};
-use super::{Action, Author, Ending, PromptError, Rollout, Trajectory, Transcript, Turn};
+use super::{Action, Author, Ending, PromptError, Rollout, Sampling, Trajectory, Transcript, Turn};
 use crate::qa::{Question, score_ending};
 
 /// Something that happens in a conversation, as it happens.
@@ -106,19 +106,11 @@ impl Conversation<'_> {
 
     /// The policy's turn: what it writes is kept as sampled, and read once.
     async fn speak(&mut self, seed: Seed) -> Result<Action, Fault> {
-        let (rules, protocol) = (&self.rollout.rules, self.rollout.protocol());
-        let request = SamplingRequest {
-            prompt: self.transcript.tokens(),
-            max_tokens: rules.max_response_tokens.min(self.room()),
-            temperature: rules.sampling.temperature,
-            top_p: rules.sampling.top_p,
-            top_k: rules.sampling.top_k,
-            stop_strings: protocol.stop_strings(),
-            stop_tokens: self.rollout.text.stop_tokens().to_vec(),
-            seed: seed.purpose("policy").number(),
-        };
-        let max_tokens = request.max_tokens;
-        let Sample { tokens, logprobs, .. } = usable(self.rollout.policy.sample(request).await?, max_tokens)?;
+        let protocol = self.rollout.protocol();
+        let max_tokens = self.rollout.rules.max_response_tokens.min(self.room());
+        let seed = seed.purpose("policy").number();
+        let asked = self.rollout.sample(self.transcript.tokens(), max_tokens, protocol.stop_strings(), seed);
+        let Sample { tokens, logprobs, .. } = asked.await?;
         let words = self.rollout.text.decode(&tokens);
         self.transcript.say(tokens, logprobs);
         (self.listener)(Moment::Said(&words));
@@ -224,9 +216,34 @@ impl Conversation<'_> {
     }
 }
 
+impl Rollout {
+    /// What the policy writes after `prompt`, by the rules.
+    pub(super) async fn sample(
+        &self,
+        prompt: Vec<TokenId>,
+        max_tokens: usize,
+        stop_strings: Vec<String>,
+        seed: u64,
+    ) -> Result<Sample, Fault> {
+        let Sampling { temperature, top_p, top_k } = self.rules.sampling;
+        let stop_tokens = self.text.stop_tokens().to_vec();
+        let request = SamplingRequest {
+            prompt,
+            max_tokens,
+            temperature,
+            top_p,
+            top_k,
+            stop_strings,
+            stop_tokens,
+            seed,
+        };
+        usable(self.policy.sample(request).await?, max_tokens)
+    }
+}
+
 /// Refuses a reply that would poison the record: no tokens, too many, or log-probabilities that are not one finite
 /// number for each token. A policy that gives none at all is fit for everything but training.
-pub(super) fn usable(sample: Sample, max_tokens: usize) -> Result<Sample, Fault> {
+fn usable(sample: Sample, max_tokens: usize) -> Result<Sample, Fault> {
     let (tokens, logprobs) = (sample.tokens.len(), sample.logprobs.len());
     if tokens == 0 || tokens > max_tokens {
         return Err(Fault::Reply(format!("{tokens} tokens came, 1 to {max_tokens} were asked for")));
