@@ -19,6 +19,7 @@ mod sampling;
 pub mod scripted;
 pub mod seed;
 pub mod text;
+pub mod tinker;
 
 pub use adam::{Adam, StepReport};
 pub use error::LearnerError;
