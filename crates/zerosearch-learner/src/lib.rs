@@ -69,6 +69,13 @@ pub trait Learner: Send + Sync {
     /// Takes up the state that [`Learner::save`] wrote. Gathered gradients are forgotten.
     fn load<'a>(&'a self, directory: &'a Path) -> Boxed<'a, Result<()>>;
 
+    /// Forgets what the optimizer remembers (its moments and its count of steps) and the gathered gradients; the weights stay as
+    /// they are. Refused by learners that cannot.
+    fn forget_optimizer(&self) -> Boxed<'_, Result<()>> {
+        let what = "this learner cannot forget what its optimizer remembers and keep its weights";
+        Box::pin(async move { Err(LearnerError::Unsupported(what.into())) })
+    }
+
     /// Writes a Hugging Face model directory (weights, config, tokenizer) into `directory`, which exists.
     fn export<'a>(&'a self, directory: &'a Path) -> Boxed<'a, Result<()>>;
 }

@@ -258,6 +258,13 @@ impl Learner for LocalLearner {
         self.blocking(move |inner| inner.load(&directory))
     }
 
+    fn forget_optimizer(&self) -> Boxed<'_, Result<()>> {
+        self.blocking(|inner| {
+            inner.training().state.forget_optimizer();
+            Ok(())
+        })
+    }
+
     fn export<'a>(&'a self, directory: &'a Path) -> Boxed<'a, Result<()>> {
         let directory = directory.to_owned();
         self.blocking(move |inner| {

@@ -23,4 +23,5 @@ pub use model::adapter::{AdapterShape, AdapterTarget};
 pub use model::config::{Family, Llama3Scaling, ModelConfig};
 pub use options::{LearnerOptions, PolicyOptions};
 pub use policy::LocalPolicy;
+pub use state::FILE as STATE_FILE;
 pub use weights::{Adapter, Checkpoint, Dtype, Origin, export, refuse_if_too_large};

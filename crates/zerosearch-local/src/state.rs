@@ -10,8 +10,8 @@ use crate::kernels::{AdamwTerms, adamw};
 use crate::model::{Layout, Machine};
 use crate::weights::{Checkpoint, Map};
 
-/// The file that holds it inside a checkpoint.
-const FILE: &str = "learner.safetensors";
+/// The file that holds it inside a checkpoint. Only training reads it: without it, what is left there still opens as a policy.
+pub const FILE: &str = "learner.safetensors";
 /// Numbers whose squares are summed by one item of work.
 const CHUNK: usize = 1 << 16;
 
@@ -67,6 +67,14 @@ impl State {
     pub(crate) fn forget_gradients(&mut self) {
         self.gradients.fill(0.0);
         self.any_gathered = false;
+    }
+
+    /// As if these weights were the first.
+    pub(crate) fn forget_optimizer(&mut self) {
+        self.forget_gradients();
+        self.first_moment.fill(0.0);
+        self.second_moment.fill(0.0);
+        self.steps = 0;
     }
 
     /// One AdamW step with the gathered gradients, which are forgotten.

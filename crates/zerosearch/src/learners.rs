@@ -77,6 +77,11 @@ pub struct Voice {
 
 /// Opens the model of `plan` for training, or the adapter over it that the plan wants. `context` is as for [`open_voice`].
 pub async fn open(plan: &Plan, context: usize, pool: &Pool) -> Result<Opened> {
+    open_drawn(plan, plan.run.seed, context, pool).await
+}
+
+/// The same, with the numbers of a new adapter drawn from `adapter_seed` in place of the run's.
+pub async fn open_drawn(plan: &Plan, adapter_seed: u64, context: usize, pool: &Pool) -> Result<Opened> {
     let (model, seed) = (&plan.model, plan.run.seed);
     adapter::refuse_without_weights(model, &plan.adapter)?;
     if let Some(learner) = bigram(model).await? {
@@ -92,7 +97,7 @@ pub async fn open(plan: &Plan, context: usize, pool: &Pool) -> Result<Opened> {
     let open = move || {
         let (checkpoint, hashes) = found(&plan.model, &plan.adapter, seed)?;
         let text = Arc::clone(&checkpoint.text);
-        let learner = match adapter::to_train(&plan, &checkpoint)? {
+        let learner = match adapter::to_train(&plan, adapter_seed, &checkpoint)? {
             Some(adapter) => LocalLearner::open_adapted(checkpoint, adapter, options)?,
             None => LocalLearner::open(&checkpoint, options)?,
         };

@@ -11,6 +11,7 @@ pub(super) async fn check(subject: &Subject<'_>) {
     a_saved_learner_goes_on(subject).await;
     loading_forgets_gradients(subject).await;
     what_is_not_there_is_not_loaded(subject).await;
+    an_optimizer_is_forgotten_alone(subject).await;
     an_export_opens(subject).await;
     the_same_calls_give_the_same_weights(subject).await;
 }
@@ -127,6 +128,29 @@ async fn what_is_not_there_is_not_loaded(subject: &Subject<'_>) {
     let after = subject.prompt_logprobs(fact, &*fact.got(learner.snapshot().await)).await;
     fact.same_logprobs(&learner.capabilities(), &after, &before, "the weights");
     fact.holds(count(fact, subject, &*learner).await == 4, "the steps were forgotten");
+}
+
+/// The step that follows is the first, and another than that of a learner which remembers the way it came.
+async fn an_optimizer_is_forgotten_alone(subject: &Subject<'_>) {
+    let fact = Fact("a learner whose optimizer forgets keeps its weights, and starts its optimizer anew");
+    let learner = subject.taught(fact).await;
+    let before = subject.prompt_logprobs(fact, &*fact.got(learner.snapshot().await)).await;
+    let batch = [lesson(&subject.prompts[0])];
+    fact.got(learner.accumulate(&batch, &cross_entropy(&batch)).await);
+    match learner.forget_optimizer().await {
+        Err(crate::LearnerError::Unsupported(_)) => return,
+        forgotten => fact.got(forgotten),
+    }
+    let after = subject.prompt_logprobs(fact, &*fact.got(learner.snapshot().await)).await;
+    fact.same_logprobs(&learner.capabilities(), &after, &before, "the weights");
+    fact.refused(learner.step(&subject.adam()).await, "a step with gradients from before");
+    let steps = count(fact, subject, &*learner).await;
+    fact.holds(steps == 1, format!("its first step is counted as {steps}"));
+    let remembers = subject.taught(fact).await;
+    count(fact, subject, &*remembers).await;
+    let forgot = subject.prompt_logprobs(fact, &*fact.got(learner.snapshot().await)).await;
+    let remembered = subject.prompt_logprobs(fact, &*fact.got(remembers.snapshot().await)).await;
+    fact.holds(forgot != remembered, "the moments of earlier steps still move it");
 }
 
 /// Exported numbers may be rounded (to bf16): log-probabilities are then off by a few hundredths at most.

@@ -38,7 +38,8 @@ pub(super) fn write_optimizer(directory: &Path, state: &State) -> Result<()> {
     write(directory, OPTIMIZER, &moments)
 }
 
-/// What `write_model` and `write_optimizer` wrote. Refused when it is for another vocabulary or torn.
+/// What `write_model` and `write_optimizer` wrote; a model without an optimizer's files has a new one. Refused when it is for another
+/// vocabulary or torn.
 pub(super) fn read(directory: &Path, vocabulary: usize) -> Result<State> {
     let header: Header = read_json(directory, HEADER)?;
     if header.vocabulary != vocabulary {
@@ -47,6 +48,9 @@ pub(super) fn read(directory: &Path, vocabulary: usize) -> Result<State> {
     }
     let count = vocabulary * vocabulary;
     let logits = read_numbers(directory, WEIGHTS, count)?;
+    if !directory.join(STEP).exists() && !directory.join(OPTIMIZER).exists() {
+        return Ok(State::fresh(Arc::new(Table { vocabulary, logits })));
+    }
     let mut first_moment = read_numbers(directory, OPTIMIZER, 2 * count)?;
     let second_moment = first_moment.split_off(count);
     let Step { step } = read_json(directory, STEP)?;

@@ -35,7 +35,7 @@ impl BigramLearner {
     /// A learner over the vocabulary of `text`. Rows may have up to `context_length` tokens.
     pub fn new(text: Arc<Text>, context_length: usize) -> Self {
         let table = Table::uniform(text.vocabulary_size());
-        Self { text, context_length, state: Mutex::new(State::fresh(table)) }
+        Self { text, context_length, state: Mutex::new(State::fresh(Arc::new(table))) }
     }
 
     /// Its text.
@@ -117,6 +117,14 @@ impl Learner for BigramLearner {
         })
     }
 
+    fn forget_optimizer(&self) -> Boxed<'_, Result<()>> {
+        Box::pin(async move {
+            let mut state = self.state();
+            *state = State::fresh(Arc::clone(&state.table));
+            Ok(())
+        })
+    }
+
     /// Writes the table and the tokenizer. There is no Hugging Face architecture for a bigram: only
     /// [`Learner::load`] reads it back.
     fn export<'a>(&'a self, directory: &'a Path) -> Boxed<'a, Result<()>> {
@@ -125,15 +133,10 @@ impl Learner for BigramLearner {
 }
 
 impl State {
-    fn fresh(table: Table) -> Self {
+    /// These weights, and an optimizer that remembers nothing.
+    pub(super) fn fresh(table: Arc<Table>) -> Self {
         let zeros = vec![0.0; table.logits.len()];
-        Self {
-            table: Arc::new(table),
-            first_moment: zeros.clone(),
-            second_moment: zeros,
-            step: 0,
-            gradients: None,
-        }
+        Self { table, first_moment: zeros.clone(), second_moment: zeros, step: 0, gradients: None }
     }
 
     fn step(&mut self, adam: &Adam) -> Result<StepReport> {

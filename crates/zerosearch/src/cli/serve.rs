@@ -11,19 +11,22 @@ use zerosearch::config::{EngineName, Plan, Purpose, Setting};
 use zerosearch::engines::{Engines, needs_stock};
 use zerosearch::learners::{Pool, Voice, open_voice};
 use zerosearch::problem::problem;
-use zerosearch::serve::{PolicyService, SearchService, Sign, Terms, Token, model, open, search};
+use zerosearch::serve::{
+    PolicyService, SearchService, Sign, Terms, TinkerService, Token, model, open, search, tinker,
+};
 use zerosearch::stop::{Reason, Stop};
 
 use super::flags::{EngineFlags, PlanFlags, config};
 use super::place::in_recipe;
 use super::screen::say;
 
-/// Offer an engine, or a policy, to other programs over HTTP
+/// Offer an engine, a policy, or a learner, to other programs over HTTP
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   zerosearch serve search --engine bm25 --corpus wiki.jsonl.gz
-  zerosearch serve model --model runs/train/checkpoints/000030")]
+  zerosearch serve model --model runs/train/checkpoints/000030
+  zerosearch serve tinker --model SmolLM2-135M-Instruct")]
 pub(super) struct Serve {
     #[command(subcommand)]
     what: What,
@@ -69,7 +72,38 @@ Examples:
   zerosearch serve model --model runs/train/checkpoints/000030 --name policy --host 0.0.0.0 --token-env ZEROSEARCH_TOKEN
   curl localhost:8001/v1/chat/completions --json '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}], \"max_tokens\": 20}'")]
     Model(Box<Model>),
+    /// A learner over the Tinker API, so that Python recipes train with it
+    ///
+    /// What the `tinker` package asks for, 0.24.1 in JSON and 0.38.0 in protobuf: POST and GET below /api/v1, as the hosted service
+    /// has them; GET /health, /metrics (Prometheus) and /openapi.json. A client needs two variables: TINKER_BASE_URL (what the first
+    /// line says) and TINKER_API_KEY (any that begins with tml-; with --token-env, the right one).
+    ///
+    /// Models are made over the base model, which is --model under its --name: adapters with alpha 32 of whatever rank, of
+    /// attention, feed-forward parts and head as a client says, or all weights for rank 0. Losses: cross_entropy,
+    /// importance_sampling, ppo and cispo, summed over tokens and rows; any other is refused by name. Rows train on the tokens that
+    /// follow: other targets are refused. AdamW as each step says it, all weights decaying alike, gradients clipped to
+    /// grad_clip_norm. Log-probabilities of samples and prompts are those of softmax(logits / temperature), before top_p and top_k.
+    ///
+    /// A session that is silent for 300 s (--silence-s) is ended and its models are unloaded; what was not saved is lost, as it is
+    /// when the server stops. Saved weights stay in --out, for a later server too, until somebody deletes them (ttl_seconds is
+    /// ignored): with optimizer, or for sampling as a Hugging Face directory or an adapter as peft keeps it, which /archive gives.
+    ///
+    /// Ctrl-C or SIGTERM: no new connections, and what is under way is answered; again: leave at once.
+    #[command(after_help = "\
+Examples:
+  zerosearch serve tinker --model SmolLM2-135M-Instruct --out checkpoints
+  zerosearch serve tinker --model random --port 8002
+  TINKER_BASE_URL=http://127.0.0.1:8002 TINKER_API_KEY=tml-any python recipe.py
+  zerosearch serve tinker --model SmolLM2-135M-Instruct --host 0.0.0.0 --token-env ZEROSEARCH_TOKEN")]
+    Tinker(Box<Tinker>),
 }
+
+/// The longest body, in MiB, of those who ask for documents or words.
+const QUERIES_MIB: usize = 8;
+/// The longest body, in MiB, of those who send whole batches: their own library cuts at about 5 million numbers.
+const BATCHES_MIB: usize = 64;
+/// How long a client of a learner waits for a result before it is told to ask again; its own patience is 45 s.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// Where a server listens, and how much it takes.
 #[derive(Args, Debug)]
@@ -80,7 +114,7 @@ struct TermsFlags {
     /// The address to listen at; any but this machine's own needs --token-env
     #[arg(long, value_name = "IP", default_value = "127.0.0.1", value_parser = host)]
     host: IpAddr,
-    /// The environment variable with the token that clients must send as `Authorization: Bearer TOKEN`
+    /// The environment variable with the token that clients must send as `Authorization: Bearer TOKEN`, or `X-API-Key: TOKEN`
     #[arg(long, value_name = "VARIABLE")]
     token_env: Option<String>,
     /// Requests that are answered at once; more get 503 and Retry-After
@@ -90,9 +124,9 @@ struct TermsFlags {
     /// [default: no limit]
     #[arg(long, value_name = "N")]
     max_per_second: Option<NonZeroU32>,
-    /// The longest body of a request in MiB; longer ones get 413
-    #[arg(long, value_name = "MIB", default_value = "8")]
-    max_body_mib: NonZeroUsize,
+    /// The longest body of a request in MiB; longer ones get 413 [default: 8; 64 for a learner, whose clients send whole batches]
+    #[arg(long, value_name = "MIB")]
+    max_body_mib: Option<NonZeroUsize>,
     /// Seconds in which the head of a request must have come; then its connection is closed, as is one that is silent
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = seconds)]
     head_limit_s: f64,
@@ -144,18 +178,49 @@ struct Model {
     terms: TermsFlags,
 }
 
+#[derive(Args, Debug)]
+struct Tinker {
+    /// A config file for the model
+    #[arg(value_name = "RECIPE")]
+    recipe: Option<PathBuf>,
+    /// The base model: a Hugging Face directory, a .gguf file or a hub id (sets model.path)
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+    /// The name that clients know it by [default: the model as it was named]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// The folder of checkpoints; what an earlier server saved there can be loaded
+    #[arg(long, value_name = "FOLDER", default_value = "tinker-checkpoints")]
+    out: PathBuf,
+    /// Models that train at the same time, of all clients together; more are refused
+    #[arg(long, value_name = "N", default_value = "4")]
+    max_models: NonZeroUsize,
+    /// Samplers whose weights are kept besides the base model's; the ones that were not used for longest are dropped
+    #[arg(long, value_name = "N", default_value = "8")]
+    max_samplers: NonZeroUsize,
+    /// Seconds without a word from a session after which it is ended
+    #[arg(long, value_name = "SECONDS", default_value_t = 300.0, value_parser = seconds)]
+    silence_s: f64,
+    #[command(flatten)]
+    terms: TermsFlags,
+    /// Set a key of the config, for example `--set model.arithmetic=f32`; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<Setting>,
+}
+
 impl Serve {
     pub(super) async fn run(self, stop: &Stop) -> Result<Option<Reason>> {
         match self.what {
             What::Search(it) => it.run(stop).await,
             What::Model(it) => it.run(stop).await,
+            What::Tinker(it) => it.run(stop).await,
         }
     }
 }
 
 impl Search {
     async fn run(self, stop: &Stop) -> Result<Option<Reason>> {
-        let terms = self.terms.terms()?;
+        let terms = self.terms.terms(QUERIES_MIB)?;
         let plan = self.plan()?;
         let pool = Pool::new(&plan.model);
         let mut engines = Engines::new(&plan, &pool, None, None);
@@ -195,7 +260,7 @@ impl Search {
 
 impl Model {
     async fn run(self, stop: &Stop) -> Result<Option<Reason>> {
-        let terms = self.terms.terms()?;
+        let terms = self.terms.terms(QUERIES_MIB)?;
         let plan = config(self.recipe.as_ref(), &self.plan.all())?.resolve(Purpose::Use);
         let plan = plan.map_err(|complaint| in_recipe(self.recipe.as_deref(), complaint))?;
         let pool = Pool::new(&plan.model);
@@ -210,12 +275,52 @@ impl Model {
     }
 }
 
+impl Tinker {
+    async fn run(self, stop: &Stop) -> Result<Option<Reason>> {
+        let terms = self.terms.terms(BATCHES_MIB)?;
+        let plan = self.plan()?;
+        let pool = Pool::new(&plan.model);
+        let base = match stop.or(open_voice((&plan.model, &plan.adapter), plan.run.seed, 0, &pool)).await {
+            Ok(base) => base?,
+            Err(reason) => return Ok(Some(reason)),
+        };
+        let name = self.name.unwrap_or_else(|| plan.model.path.clone());
+        let service = TinkerService {
+            plan,
+            pool,
+            base,
+            name: name.clone(),
+            out: self.out,
+            max_models: self.max_models.get(),
+            max_samplers: self.max_samplers.get(),
+            silence: Duration::from_secs_f64(self.silence_s),
+            patience: LONGEST_WAIT.min(terms.time_limit / 2),
+            stop: stop.clone(),
+        };
+        announced(tinker(service)?, &terms, &name, stop).await
+    }
+
+    fn plan(&self) -> Result<Plan> {
+        let model = self.model.iter().map(|model| Setting::of("model", "path", model.clone()));
+        let settings: Vec<Setting> = model.chain(self.settings.iter().cloned()).collect();
+        let plan = config(self.recipe.as_ref(), &settings)?.resolve(Purpose::Use);
+        let plan = plan.map_err(|complaint| in_recipe(self.recipe.as_deref(), complaint))?;
+        if plan.adapter.rank > 0 || !plan.adapter.path.is_empty() {
+            return Err(problem("clients say which adapters are trained, and over the base model alone")
+                .hint("leave `[adapter]` out; `zerosearch export` merges an adapter into its model")
+                .into());
+        }
+        Ok(plan)
+    }
+}
+
 impl TermsFlags {
-    fn terms(&self) -> Result<Terms> {
+    fn terms(&self, usual_body_mib: usize) -> Result<Terms> {
+        let body_mib = self.max_body_mib.map_or(usual_body_mib, NonZeroUsize::get);
         let terms = Terms {
             address: SocketAddr::new(self.host, self.port),
             token: self.token_env.as_deref().map(Token::from_environment).transpose()?,
-            max_body_bytes: self.max_body_mib.get().saturating_mul(1 << 20),
+            max_body_bytes: body_mib.saturating_mul(1 << 20),
             max_in_flight: self.max_in_flight.get(),
             max_per_second: self.max_per_second,
             head_limit: Duration::from_secs_f64(self.head_limit_s),

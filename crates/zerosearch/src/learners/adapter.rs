@@ -29,13 +29,18 @@ pub(super) fn refuse_without_weights(model: &Model, adapter: &Adapter) -> Result
     Ok(())
 }
 
-/// The adapter that training `plan` changes, if it does not change the model itself: the one that it names, or a new one.
-pub(super) fn to_train(plan: &Plan, checkpoint: &Checkpoint) -> Result<Option<zerosearch_local::Adapter>> {
+/// The adapter that training `plan` changes, if it does not change the model itself: the one that it names, or a new one that
+/// is drawn from `seed`.
+pub(super) fn to_train(
+    plan: &Plan,
+    seed: u64,
+    checkpoint: &Checkpoint,
+) -> Result<Option<zerosearch_local::Adapter>> {
     if let Some(adapter) = read(&plan.model, &plan.adapter, checkpoint)? {
         return Ok(Some(adapter));
     }
     let Some(shape) = shape(&plan.adapter) else { return Ok(None) };
-    let adapter = zerosearch_local::Adapter::new(checkpoint, &plan.model.path, shape, plan.run.seed);
+    let adapter = zerosearch_local::Adapter::new(checkpoint, &plan.model.path, shape, seed);
     Ok(Some(adapter.context("no such adapter can be trained")?))
 }
 

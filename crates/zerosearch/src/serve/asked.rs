@@ -23,14 +23,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Asked<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
         let longest = request.extensions().get::<LongestBody>().copied();
         let read: Result<Json<T>, JsonRejection> = Json::from_request(request, state).await;
-        read.map(|Json(asked)| Self(asked)).map_err(|rejection| refusal(&rejection, longest))
+        read.map(|Json(asked)| Self(asked)).map_err(|it| refusal(it.status(), &it.body_text(), longest))
     }
 }
 
-fn refusal(rejection: &JsonRejection, longest: Option<LongestBody>) -> Refusal {
-    let what = rejection.body_text();
-    let what = what.rsplit_once("target type: ").map_or(what.as_str(), |(_, what)| what);
-    match rejection.status() {
+/// What a client is told of a body that the framework rejected with `status`, saying `what`.
+pub(super) fn refusal(status: StatusCode, what: &str, longest: Option<LongestBody>) -> Refusal {
+    let what = what.rsplit_once("target type: ").map_or(what, |(_, what)| what);
+    match status {
         StatusCode::PAYLOAD_TOO_LARGE => {
             let most = longest.map_or_else(String::new, |it| format!(", which is {} MiB", it.bytes >> 20));
             let message = format!(

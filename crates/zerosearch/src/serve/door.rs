@@ -32,6 +32,8 @@ pub(super) struct Door {
 
 /// The route that is open to everybody, always: it says only that the server is there.
 const HEALTH: &str = "/health";
+/// Where clients of the Tinker API show their secret.
+const API_KEY: &str = "x-api-key";
 
 impl Door {
     /// The routes of `sign` behind a door on `terms`.
@@ -57,8 +59,7 @@ impl Door {
     /// A place for `request`, or why it has none.
     fn let_in(&self, request: &Request) -> Result<OwnedSemaphorePermit, Refusal> {
         if !self.token.as_ref().is_none_or(|token| shown(request).is_some_and(|given| token.fits(given))) {
-            let message =
-                "this server asks for a token; send `Authorization: Bearer TOKEN` with the right one";
+            let message = "this server asks for a token; send `Authorization: Bearer TOKEN`, or `X-API-Key: TOKEN`, with the right one";
             return Err(Refusal::new(StatusCode::UNAUTHORIZED, message).coded("wrong_token"));
         }
         if let Some(quota) = &self.quota
@@ -97,9 +98,13 @@ pub(super) fn too_late(limit: Duration) -> Refusal {
     Refusal::new(StatusCode::GATEWAY_TIMEOUT, message).coded("too_late")
 }
 
-/// The secret that a request shows.
+/// The secret that a request shows, in the header of OpenAI's clients or in that of Tinker's.
 fn shown(request: &Request) -> Option<&[u8]> {
-    let (scheme, secret) = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let headers = request.headers();
+    if let Some(key) = headers.get(API_KEY) {
+        return Some(key.as_bytes().trim_ascii());
+    }
+    let (scheme, secret) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim().as_bytes())
 }
 

@@ -1,4 +1,4 @@
-//! Servers: an engine, or a policy, for other programs over HTTP.
+//! Servers: an engine, a policy, or a learner, for other programs over HTTP.
 //!
 //! | file | question it answers |
 //! |---|---|
@@ -10,6 +10,7 @@
 //! | `traffic` | what came and went, in numbers? |
 //! | `search/` | how does an engine answer in the dialects of others? |
 //! | `model/` | how does a policy answer as OpenAI's servers do? |
+//! | `tinker/` | how does a learner answer as the Tinker service does? |
 
 mod asked;
 mod door;
@@ -19,9 +20,11 @@ mod quota;
 mod refusal;
 mod search;
 mod terms;
+mod tinker;
 mod traffic;
 
 pub use model::{PolicyService, model};
 pub use open::{Sign, open};
 pub use search::{SearchService, search};
 pub use terms::{Terms, Token};
+pub use tinker::{TinkerService, tinker};

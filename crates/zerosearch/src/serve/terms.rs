@@ -50,7 +50,7 @@ impl Terms {
     }
 }
 
-/// A secret that clients show as `Authorization: Bearer SECRET`. Only its hash is kept.
+/// A secret that clients show as `Authorization: Bearer SECRET` or `X-API-Key: SECRET`. Only its hash is kept.
 #[derive(Clone)]
 pub struct Token([u8; 32]);
 

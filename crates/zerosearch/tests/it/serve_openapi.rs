@@ -167,6 +167,30 @@ fn a_policy_server_is_as_it_describes_itself() {
     }
 }
 
+/// Bodies are the Tinker API's own: the document names the routes, and every route that it names is there.
+#[test]
+fn a_learner_server_has_the_routes_that_it_names() {
+    let server = Served::start(&Desk::new(), "tinker --model bigram");
+    let described = Described::by(&server);
+    let operations = described.operations();
+    assert_eq!(operations.len(), 31, "{operations:?}");
+    for operation in operations {
+        let (method, path) = operation.split_once(' ').unwrap();
+        let path = path.replace("{run}", "none").replace("{which}", "none").replace("{id}", "none");
+        let answer = match method {
+            "get" => server.text(server.get(&path)),
+            "post" => server.text(server.post(&path, &json!({}))),
+            _ => continue,
+        };
+        assert!(!answer.1.contains("no_such_route") && answer.0 != 405, "{operation}: {}", answer.1);
+    }
+    for path in ["/health", "/openapi.json", "/api/v1/healthz", "/api/v1/get_server_capabilities"] {
+        described.get(path);
+    }
+    described.post("/api/v1/create_session", &json!({}), 200);
+    described.post("/api/v1/create_model", &json!({}), 400);
+}
+
 /// A parameter that is described and not known would be refused as such, whatever it says.
 #[test]
 fn every_parameter_of_a_policy_server_that_is_described_is_read() {

@@ -16,7 +16,8 @@ pub use replies::{
 pub use requests::{
     AdamParams, CreateModel, CreateSamplingSession, CreateSession, Datum, Forward, ForwardBackward,
     ForwardBackwardInput, GetInfo, Heartbeat, LoadWeights, LoraConfig, ModelInput, OfWeights, OptimStep,
-    RetrieveFuture, SampleOrder, SamplingParams, SaveForSampler, SaveWeights, Stop, UnloadModel,
+    OptimizerConfig, RetrieveFuture, SampleOrder, SamplingParams, SaveForSampler, SaveWeights, Stop,
+    UnloadModel,
 };
 pub use tensor::Tensor;
 

@@ -50,7 +50,7 @@ pub struct TryAgain {
 /// The request failed, told with a status of success.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HostedFailure {
-    /// What went wrong.
+    /// What went wrong, and where it can be helped what to do.
     pub error: String,
     /// `user`, `server` or `unknown`.
     #[serde(default)]
@@ -207,6 +207,15 @@ pub struct WeightsInfo {
     /// Its rank.
     #[serde(default)]
     pub lora_rank: Option<usize>,
+    /// Whether attention has an adapter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_attn: Option<bool>,
+    /// Whether the feed-forward parts have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_mlp: Option<bool>,
+    /// Whether the language-model head has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_unembed: Option<bool>,
 }
 
 /// A saved state, as a server lists it.

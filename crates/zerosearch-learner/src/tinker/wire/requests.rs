@@ -39,6 +39,16 @@ pub struct CreateModel {
     /// The adapter to train; a rank of 0 trains all weights, where a server can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lora_config: Option<LoraConfig>,
+    /// The optimizer; AdamW where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub optimizer_config: Option<OptimizerConfig>,
+}
+
+/// Which optimizer a model has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OptimizerConfig {
+    /// Its name: `adamw`, or another that a server knows.
+    pub r#type: String,
 }
 
 /// An adapter to train.
@@ -212,6 +222,9 @@ pub struct SaveForSampler {
     /// Counts the sampling sessions of the session from 0; without a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampling_session_seq_id: Option<i64>,
+    /// `snapshot` where nothing is said: weights that never change. `inflight`: those saved last, whatever was asked before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
 }
 
 /// Opens a sampling session on saved weights, or on the base model as it came.
@@ -259,6 +272,21 @@ pub struct SampleOrder {
     /// How many of the likeliest alternatives of each prompt token are wanted.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub topk_prompt_logprobs: usize,
+    /// The same of each sampled token.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub topk_sample_logprobs: usize,
+    /// How many tokens are to be drawn in place of each prompt token.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub prompt_alt_tokens_k: usize,
+    /// Tokens whose log-probabilities at places of the prompt are wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_prompt_logprobs: Option<serde_json::Value>,
+    /// Of how many tokens at the prompt's end log-probabilities are wanted; of all where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_logprobs_last_n: Option<usize>,
+    /// Whether the server keeps what a loss of its own needs of each sample.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record_stability_info: Option<bool>,
 }
 
 fn one() -> usize {
@@ -343,6 +371,12 @@ pub struct LoadWeights {
     pub path: String,
     /// Whether the optimizer's state is taken up too.
     pub optimizer: bool,
+    /// The base model, where it is not that of the saved state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_model: Option<String>,
+    /// The optimizer of a model that loading makes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub optimizer_config: Option<OptimizerConfig>,
 }
 
 /// Asks what saved weights are.
