@@ -35,6 +35,14 @@ pub enum SearchError {
         /// The beginning of its reply.
         body: String,
     },
+    /// None of several servers answered.
+    #[error("none of {} servers answered, {tries} tries: {}", .reasons.len(), listed(.reasons))]
+    NoServer {
+        /// How often they were tried, all together.
+        tries: u32,
+        /// What each of them did last.
+        reasons: Vec<Self>,
+    },
     /// The reply is not what the protocol says.
     #[error("{url} sent something unexpected: {problem}")]
     Garbled {
@@ -99,4 +107,8 @@ impl SearchError {
     pub(crate) fn setting(what: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::BadSetting { what: what.into(), problem: problem.into() }
     }
+}
+
+fn listed(reasons: &[SearchError]) -> String {
+    reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -60,7 +60,7 @@ pub use encoder::{
     Encoder, EncoderError, EncoderRecord, Family, Manner, MannerChoice, Pooling, Side, encoder_folder,
 };
 pub use error::SearchError;
-pub use http::Key;
+pub use http::{Key, ServerCounts, Servers, check_addresses};
 pub use hybrid::HybridEngine;
 pub use index::{Built, IndexError, Manifest, Pace, Stage, Watch};
 pub use openai::{OpenAiClient, OpenAiSettings, OpenAiWriter, Route};

@@ -10,8 +10,8 @@ use zerosearch_learner::text::Text;
 use zerosearch_search::{
     Bm25Engine, Bm25Index, Cache, CachedEngine, DenseEngine, DenseIndex, DenseSettings, Dialect,
     HybridEngine, Key, Numbers, OpenAiSettings, OpenAiWriter, PromptTemplate, Quality, Reach, RetrieveEngine,
-    RetrieveSettings, Route, ScriptedEngine, SearchEngine, SelfSearch, SimulatedEngine, SimulatedSettings,
-    Structure, Words, Writer, encoder_folder,
+    RetrieveSettings, Route, ScriptedEngine, SearchEngine, SelfSearch, Servers, SimulatedEngine,
+    SimulatedSettings, Structure, Words, Writer, encoder_folder,
 };
 
 use crate::config::{
@@ -49,6 +49,8 @@ pub struct Engines<'a> {
     stock: Option<Stock>,
     replies: Option<Arc<Replies>>,
     writer: Option<Arc<dyn Writer>>,
+    /// The servers of that writer, where it is asked there.
+    servers: Option<Arc<Servers>>,
     bm25: Option<Bm25Engine>,
     dense: Option<DenseEngine>,
     cache: Option<Arc<Cache>>,
@@ -57,7 +59,7 @@ pub struct Engines<'a> {
 impl<'a> Engines<'a> {
     /// Engines as `plan` says. `replies` is where the replies of servers are kept.
     pub fn new(plan: &'a Plan, pool: &'a Pool, stock: Option<Stock>, replies: Option<Arc<Replies>>) -> Self {
-        Self { plan, pool, stock, replies, writer: None, bm25: None, dense: None, cache: None }
+        Self { plan, pool, stock, replies, writer: None, servers: None, bm25: None, dense: None, cache: None }
     }
 
     /// Whoever goes by `name`.
@@ -82,7 +84,8 @@ impl<'a> Engines<'a> {
             }
             EngineName::Retrieve => {
                 let engine = self.retrieve().await.context("the search server cannot be used")?;
-                self.remote_desk(engine)
+                let servers = engine.servers();
+                Ok(self.remote_desk(engine)?.asking(Some(servers)))
             }
             EngineName::Web => {
                 let engine = web::open(&self.plan.web, self.plan.cache.offline).await;
@@ -98,7 +101,7 @@ impl<'a> Engines<'a> {
                 let quality = Arc::new(Quality::default());
                 let settings = settings(&self.plan.simulator)?;
                 let engine = Arc::new(SimulatedEngine::new(settings, writer, Arc::clone(&quality))?);
-                Ok(self.remembered(engine)?.0.reporting(quality))
+                Ok(self.remembered(engine)?.0.reporting(quality).asking(self.servers.clone()))
             }
             EngineName::SelfSearch => {
                 let quality = Arc::new(Quality::default());
@@ -134,7 +137,7 @@ impl<'a> Engines<'a> {
         Ok(self.cache.clone())
     }
 
-    async fn retrieve(&self) -> Result<Arc<dyn SearchEngine>> {
+    async fn retrieve(&self) -> Result<Arc<RetrieveEngine>> {
         let engine = retrieve(&self.plan.retrieve)?;
         if !self.plan.cache.offline {
             engine.check().await?;
@@ -186,7 +189,12 @@ impl<'a> Engines<'a> {
         let writer: Arc<dyn Writer> = if !plan.urls.is_empty() && self.plan.cache.offline {
             Arc::new(on_servers(plan, None)?)
         } else if !plan.urls.is_empty() {
-            remote(plan, self.replies.clone()).await?
+            let writer = reached(plan).await?;
+            self.servers = Some(writer.servers());
+            match self.replies.clone() {
+                Some(replies) => Arc::new(Journal::new(Arc::new(writer), replies)),
+                None => Arc::new(writer),
+            }
         } else if plan.model.is_empty() {
             let stock = self.stock.take().context("no model was given to play the engine")?;
             Arc::new(PolicyWriter::new(stock.policy, stock.text, "start weights", stock.identity))
@@ -207,17 +215,11 @@ pub fn template_hash(plan: &config::Simulator) -> Result<String> {
     Ok(template(plan)?.hash().to_owned())
 }
 
-pub(crate) async fn remote(
-    plan: &config::Simulator,
-    replies: Option<Arc<Replies>>,
-) -> Result<Arc<dyn Writer>> {
+/// The writer on the plan's servers, each of which was found to answer.
+pub(crate) async fn reached(plan: &config::Simulator) -> Result<OpenAiWriter> {
     let writer = on_servers(plan, key("simulator.key_env", &plan.key_env)?)?;
     writer.check().await?;
-    let writer: Arc<dyn Writer> = Arc::new(writer);
-    Ok(match replies {
-        Some(replies) => Arc::new(Journal::new(writer, replies)),
-        None => writer,
-    })
+    Ok(writer)
 }
 
 /// The writer on the plan's servers, which were not asked yet.

@@ -1,15 +1,17 @@
 //! The caller: bounded tries of one request, spread over the servers, at most so many at once.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use reqwest::{Client, Url};
+use reqwest::Client;
 use tokio::sync::Semaphore;
 
 use super::address::is_local;
 use super::exchange::{Fault, Wire, exchange};
+use super::health::{self, Signs};
 use super::patience::Tries;
 use super::servers::{Call, Servers};
-use super::{Credential, Patience, Request};
+use super::{Credential, Patience, Request, Share};
 use crate::{SearchError, clean};
 
 /// How much is shown of what is wrong with a reply, in characters: it may quote the reply.
@@ -18,17 +20,24 @@ const MOST_PROBLEM_CHARS: usize = 500;
 /// Who we are: some servers answer nobody without a name.
 const USER_AGENT: &str = concat!("zerosearch/", env!("CARGO_PKG_VERSION"));
 
+/// The longest wait for a connection: a machine that is gone does not even refuse.
+const LONGEST_CONNECT: Duration = Duration::from_secs(10);
+
 /// Asks servers that all give the same service.
 ///
 /// A try that times out, breaks, is refused with 408, 425, 429 or 5xx, or brings something that cannot be read is
-/// made again: at once on another server that is awake, else after a pause that doubles each time and varies by half
-/// (the variation is drawn from the request's seed). Any other refusal, and a reply over the size limit, is final.
-/// One request so takes at most `tries` times `timeout` plus the pauses, once it has its turn. Redirects are not
-/// followed: the key goes to the named servers only.
+/// made again: at once on another server that works, else after a pause that doubles each time and varies by half
+/// (the variation is drawn from the request's seed), or when a server comes back. 3xx, 401, 403, 404 and 405 concern the
+/// server that said so, and others are asked; any other refusal, and a reply over the size limit, is final.
+///
+/// A request fails when it was tried `tries` times and each server was asked at least once: it is not lost while one of
+/// them works. So it takes at most `timeout` times the larger of `tries` and the servers, plus the pauses, once it has its
+/// turn. Redirects are not followed: the key goes to the named servers only.
 #[derive(Debug)]
 pub(crate) struct Caller {
     wire: Wire,
-    servers: Servers,
+    servers: Arc<Servers>,
+    signs: Signs,
     turns: Semaphore,
 }
 
@@ -40,25 +49,35 @@ pub(crate) struct Replied<T> {
 }
 
 impl Caller {
-    /// A caller of the servers at `urls`. Nothing is sent yet.
+    /// A caller of `servers`, which tell by `signs` whether they are well. Nothing is sent yet.
     pub(crate) fn new(
-        urls: Vec<Url>,
+        servers: Vec<Share>,
+        signs: Signs,
         patience: Patience,
         credential: Option<Credential>,
     ) -> Result<Self, SearchError> {
         patience.check()?;
-        let mut client = Client::builder().redirect(reqwest::redirect::Policy::none()).user_agent(USER_AGENT);
-        if urls.iter().all(is_local) {
+        let mut client = Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(patience.timeout.min(LONGEST_CONNECT))
+            .user_agent(USER_AGENT);
+        if servers.iter().all(|server| is_local(&server.url)) {
             // A proxy for the outside world cannot reach a server on this machine.
             client = client.no_proxy();
         }
         let client =
             client.build().map_err(|why| SearchError::setting("the HTTP client", why.to_string()))?;
         Ok(Self {
-            servers: Servers::new(urls, patience.pause, patience.longest_pause),
+            servers: Arc::new(Servers::new(servers, patience.pause, patience.longest_pause)),
+            signs,
             turns: Semaphore::new(patience.concurrency),
             wire: Wire { client, patience, credential },
         })
+    }
+
+    /// The servers, to see how they fare.
+    pub(crate) fn servers(&self) -> Arc<Servers> {
+        Arc::clone(&self.servers)
     }
 
     /// Asks every server, in turn; the first that does not give what `read` takes is the error.
@@ -68,9 +87,9 @@ impl Caller {
         read: fn(&[u8]) -> Result<T, String>,
     ) -> Result<(), SearchError> {
         for index in 0..self.servers.len() {
-            let mut tries = Tries::new(&self.wire.patience, 0);
+            let mut tries = Tries::new(&self.wire.patience, 0, 1);
             while let Err(fault) = self.try_once(&self.servers.call(index), request, read).await {
-                let pause = tries.after(fault)?;
+                let pause = tries.after(0, fault)?;
                 tokio::time::sleep(pause).await;
             }
         }
@@ -84,18 +103,16 @@ impl Caller {
         seed: u64,
         read: fn(&[u8]) -> Result<T, String>,
     ) -> Result<Replied<T>, SearchError> {
-        let mut tries = Tries::new(&self.wire.patience, seed);
-        let mut failed_on = None;
+        let mut tries = Tries::new(&self.wire.patience, seed, self.servers.len());
         loop {
-            let (index, outcome) = self.try_somewhere(failed_on, request, read).await;
+            let (index, outcome) = self.try_somewhere(&tries, request, read).await;
             let fault = match outcome {
                 Ok(reply) => return Ok(Replied { reply, tries: tries.made + 1 }),
                 Err(fault) => fault,
             };
-            let pause = tries.after(fault)?;
-            failed_on = Some(index);
-            if !self.servers.has_other_awake(index, Instant::now()) {
-                tokio::time::sleep(pause).await;
+            let pause = tries.after(index, fault)?;
+            if !self.servers.any_ready(&tries.attempts, tries.may()) {
+                self.servers.wait(pause).await;
             }
         }
     }
@@ -103,13 +120,13 @@ impl Caller {
     /// One try on the best server; also which one it was.
     async fn try_somewhere<T>(
         &self,
-        failed_on: Option<usize>,
+        tries: &Tries<'_>,
         request: Request<'_>,
         read: fn(&[u8]) -> Result<T, String>,
     ) -> (usize, Result<T, Fault>) {
         // The semaphore is never closed; an error would mean no limit, not no answer.
         let _turn = self.turns.acquire().await.ok();
-        let call = self.servers.pick(failed_on, Instant::now());
+        let call = self.servers.pick(&tries.attempts, tries.may());
         (call.index, self.try_once(&call, request, read).await)
     }
 
@@ -127,10 +144,17 @@ impl Caller {
             };
             read(&bytes).map_err(|problem| Fault::Passing(garbled(problem), None))
         });
-        match &outcome {
-            // A refused request says nothing against the server.
-            Ok(_) | Err(Fault::Final(_)) => call.succeeded(),
-            Err(Fault::Passing(_, asked)) => call.failed(*asked, Instant::now()),
+        let begins = match &outcome {
+            // A request that is wrong says nothing against the server.
+            Ok(_) | Err(Fault::Final(_)) => {
+                call.succeeded();
+                false
+            }
+            Err(Fault::Elsewhere(why)) => call.failed(why, None, Instant::now()),
+            Err(Fault::Passing(why, asked)) => call.failed(why, *asked, Instant::now()),
+        };
+        if begins {
+            health::watch(&self.servers, &self.wire, self.signs, call.index);
         }
         outcome
     }

@@ -9,7 +9,7 @@ use super::{Credential, Key, Patience, Request};
 use crate::{SearchError, clean};
 
 /// What all exchanges share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Wire {
     pub(super) client: Client,
     pub(super) patience: Patience,
@@ -32,6 +32,8 @@ impl Wire {
 pub(super) enum Fault {
     /// The request itself is at fault; asking again changes nothing.
     Final(SearchError),
+    /// This server does not give the service to us; another may.
+    Elsewhere(SearchError),
     /// The server or the way to it is at fault. A pause that the server asked for comes along.
     Passing(SearchError, Option<Duration>),
 }
@@ -78,7 +80,8 @@ async fn read_reply(mut response: Response, limit: usize, base: &Url) -> Result<
     Ok(bytes)
 }
 
-/// What a reply without success means: try again after an overload or a failure of the server, else give up.
+/// What a reply without success means: try again after an overload or a failure of the server, try elsewhere what this
+/// server will not do for us, else give up.
 async fn refusal(mut response: Response, key: Option<&Key>, base: &Url) -> Fault {
     let status = response.status();
     let asked = retry_after(response.headers());
@@ -107,7 +110,11 @@ async fn refusal(mut response: Response, key: Option<&Key>, base: &Url) -> Fault
         body.push_str(&key.origin());
     }
     let error = SearchError::Refused { url: base.to_string(), status: status.as_u16(), body };
-    if passing { Fault::Passing(error, asked) } else { Fault::Final(error) }
+    match status.as_u16() {
+        _ if passing => Fault::Passing(error, asked),
+        300..=399 | 401 | 403 | 404 | 405 => Fault::Elsewhere(error),
+        _ => Fault::Final(error),
+    }
 }
 
 /// `Retry-After` in seconds. Its other form, a date, is treated as if nothing was said.

@@ -7,12 +7,14 @@
 //! | `request` | what is asked of a server, and where does its key go? |
 //! | `patience` | how long is waited, how often tried? |
 //! | `caller` | how does a request become a reply, and when is it tried again? |
-//! | `servers` | which of several servers is asked, and which rests? |
+//! | `servers` | which of several servers is asked, and which is set aside? |
+//! | `health` | is one that was set aside well again? |
 //! | `exchange` | what happens on the wire in one try? |
 
 mod address;
 mod caller;
 mod exchange;
+mod health;
 mod key;
 #[cfg(test)]
 pub(crate) mod loopback;
@@ -20,8 +22,11 @@ mod patience;
 mod request;
 mod servers;
 
-pub(crate) use address::{addresses, names};
+pub use address::check_addresses;
+pub(crate) use address::{Share, addresses, names};
 pub(crate) use caller::{Caller, Replied};
+pub(crate) use health::Signs;
 pub use key::Key;
 pub(crate) use patience::Patience;
 pub(crate) use request::{Credential, KeyPlace, Request};
+pub use servers::{ServerCounts, Servers};

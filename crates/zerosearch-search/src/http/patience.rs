@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::exchange::Fault;
+use super::servers::Attempt;
 use crate::SearchError;
 use crate::seed::{Purpose, draw_unit};
 
@@ -49,32 +50,53 @@ impl Patience {
     }
 }
 
-/// The tries of one request, and the pauses between them.
+/// The tries of one request, server by server, and the pauses between them.
 pub(super) struct Tries<'a> {
     patience: &'a Patience,
     seed: u64,
     pub(super) made: u32,
+    pub(super) attempts: Vec<Attempt>,
 }
 
 impl<'a> Tries<'a> {
-    pub(super) fn new(patience: &'a Patience, seed: u64) -> Self {
-        Self { patience, seed, made: 0 }
+    /// None yet, of a request that any of so many servers may answer.
+    pub(super) fn new(patience: &'a Patience, seed: u64, servers: usize) -> Self {
+        Self { patience, seed, made: 0, attempts: vec![Attempt::default(); servers] }
     }
 
-    /// Counts a failed try: how long to wait before the next, or the error where there is no next.
-    pub(super) fn after(&mut self, fault: Fault) -> Result<Duration, SearchError> {
+    /// Who may be asked next: when all tries are made, only those that were not asked yet.
+    pub(super) fn may(&self) -> impl Fn(&Attempt) -> bool {
+        let spent = self.made >= self.patience.tries;
+        move |attempt| !attempt.refused && (attempt.failed == 0 || !spent)
+    }
+
+    /// Counts a failed try on `server`: how long to wait before the next, or the error where there is no next.
+    pub(super) fn after(&mut self, server: usize, fault: Fault) -> Result<Duration, SearchError> {
         self.made += 1;
-        match fault {
-            Fault::Final(error) => Err(error),
-            Fault::Passing(error, asked) if self.made < self.patience.tries => {
-                tracing::debug!("try {} of {} failed: {error}", self.made, self.patience.tries);
-                Ok(self.pause(asked))
+        let (error, asked, refused) = match fault {
+            Fault::Final(error) => return Err(error),
+            Fault::Elsewhere(error) => (error, None, true),
+            Fault::Passing(error, asked) => (error, asked, false),
+        };
+        tracing::debug!("try {} of {} failed: {error}", self.made, self.patience.tries);
+        let attempt = &mut self.attempts[server];
+        *attempt = Attempt { failed: attempt.failed + 1, refused, reason: Some(error) };
+        if self.attempts.iter().any(self.may()) { Ok(self.pause(asked)) } else { Err(self.failure()) }
+    }
+
+    /// Why the request failed: the last reason of each server.
+    fn failure(&self) -> SearchError {
+        let reason = |attempt: &Attempt| match attempt.reason.clone()? {
+            SearchError::Silent { url, waited, .. } => {
+                Some(SearchError::Silent { url, waited, tries: attempt.failed })
             }
-            Fault::Passing(SearchError::Silent { url, waited, .. }, _) => {
-                Err(SearchError::Silent { url, waited, tries: self.made })
-            }
-            Fault::Passing(error, _) => Err(error),
+            other => Some(other),
+        };
+        let mut reasons: Vec<SearchError> = self.attempts.iter().filter_map(reason).collect();
+        if reasons.len() == 1 {
+            return reasons.remove(0);
         }
+        SearchError::NoServer { tries: self.made, reasons }
     }
 
     /// `pause * 2^(tries - 1)`, times 0.5 to 1.5; at least what the server asked for; at most the longest pause.
@@ -103,10 +125,10 @@ mod tests {
         };
         for seed in 0..200 {
             for (made, middle) in [(1, 100), (2, 200), (3, 400), (9, 500)] {
-                let pause = Tries { patience: &patience, seed, made }.pause(None).as_millis() as u64;
+                let pause = Tries { made, ..Tries::new(&patience, seed, 1) }.pause(None).as_millis() as u64;
                 assert!(pause >= middle / 2 && pause <= (middle * 3 / 2).min(500), "{made}: {pause}");
             }
-            let asked = Tries { patience: &patience, seed, made: 1 };
+            let asked = Tries { made: 1, ..Tries::new(&patience, seed, 1) };
             assert_eq!(asked.pause(Some(Duration::from_secs(99))), patience.longest_pause);
         }
     }

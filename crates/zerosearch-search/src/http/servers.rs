@@ -1,81 +1,195 @@
-//! Servers: several addresses with the same model, the least busy first, the failing ones resting.
+//! Servers: several addresses with the same service, the least loaded first, the failing ones set aside.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use reqwest::Url;
+use tokio::sync::Notify;
 
-/// All servers of one writer.
+use super::Share;
+use crate::SearchError;
+
+/// All servers of one service, and how each of them stands.
+///
+/// A server takes calls in proportion to its weight. One that fails is set aside: it is asked again only where no other
+/// is left, or when its health was checked ([`Servers::probed`]). Then it has one call to show that it works.
 #[derive(Debug)]
-pub(super) struct Servers {
-    all: Vec<Server>,
-    /// Where the next search for a server starts, so that equals take turns.
-    turn: AtomicUsize,
+pub struct Servers {
+    all: Vec<Share>,
+    state: Mutex<State>,
     first_rest: Duration,
     longest_rest: Duration,
+    /// Told when a server may be asked again.
+    returned: Notify,
+}
+
+/// How many servers there are, and how often one went and came back since the program was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ServerCounts {
+    /// Servers in all.
+    pub all: usize,
+    /// Servers that work, as far as is known.
+    pub up: usize,
+    /// How often one that worked was set aside.
+    pub removed: u64,
+    /// How often one that was set aside worked again.
+    pub returned: u64,
 }
 
 #[derive(Debug)]
-struct Server {
-    url: Url,
-    in_flight: AtomicUsize,
-    health: Mutex<Health>,
+struct State {
+    standings: Vec<Standing>,
+    /// When the last call began, counted in calls to a server of weight 1: who was away has no claim to what it missed.
+    clock: f64,
+    removed: u64,
+    returned: u64,
 }
 
 #[derive(Debug, Default)]
-struct Health {
+struct Standing {
+    health: Health,
+    in_flight: usize,
+    /// When its next call is due, on the clock of all.
+    due: f64,
     failures_in_a_row: u32,
-    rests_until: Option<Instant>,
+    /// Whether somebody checks its health already.
+    watched: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Health {
+    /// It works, as far as is known.
+    #[default]
+    Up,
+    /// It says that it is well and has one call to show it.
+    OnTrial,
+    /// It failed. Its health is checked then.
+    Aside(Instant),
+}
+
+/// How one call has fared with one server.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Attempt {
+    /// How often it failed there.
+    pub(super) failed: u32,
+    /// Whether it will not be served there, however often it asks.
+    pub(super) refused: bool,
+    /// Why it failed last.
+    pub(super) reason: Option<SearchError>,
 }
 
 impl Servers {
-    /// Servers at `urls`. One that fails rests for `first_rest`, doubling while it goes on failing.
-    pub(super) fn new(urls: Vec<Url>, first_rest: Duration, longest_rest: Duration) -> Self {
-        let server = |url| Server { url, in_flight: AtomicUsize::new(0), health: Mutex::default() };
-        Self {
-            all: urls.into_iter().map(server).collect(),
-            turn: AtomicUsize::new(0),
-            first_rest,
-            longest_rest,
-        }
+    /// Servers at `all`. One that fails rests for `first_rest` before its health is checked, doubling while it goes on failing.
+    pub(super) fn new(all: Vec<Share>, first_rest: Duration, longest_rest: Duration) -> Self {
+        let standings = all.iter().map(|_| Standing::default()).collect();
+        let state = State { standings, clock: 0.0, removed: 0, returned: 0 };
+        Self { all, state: Mutex::new(state), first_rest, longest_rest, returned: Notify::new() }
+    }
+
+    /// How many there are, and how they fared.
+    pub fn counts(&self) -> ServerCounts {
+        let state = self.lock();
+        let up = state.standings.iter().filter(|standing| standing.health == Health::Up).count();
+        ServerCounts { all: self.all.len(), up, removed: state.removed, returned: state.returned }
     }
 
     pub(super) fn len(&self) -> usize {
         self.all.len()
     }
 
-    /// The server to ask next: awake before resting, not `failed_on` before it, then the least busy. Where all rest,
-    /// the one that wakes first.
-    pub(super) fn pick(&self, failed_on: Option<usize>, now: Instant) -> Call<'_> {
-        let start = self.turn.fetch_add(1, Ordering::Relaxed);
-        let rank = |index: usize| {
-            let server = &self.all[index];
-            let rest = server.health().rests_until.filter(|&until| until > now);
-            (rest, failed_on == Some(index), server.in_flight.load(Ordering::Relaxed))
+    pub(super) fn url(&self, index: usize) -> &Url {
+        &self.all[index].url
+    }
+
+    /// The server to ask next among those that `may` be asked: one that works before one set aside, one that this call
+    /// has not failed on before others, then the least loaded for its weight, then the one whose turn it is.
+    pub(super) fn pick(&self, attempts: &[Attempt], may: impl Fn(&Attempt) -> bool) -> Call<'_> {
+        let mut state = self.lock();
+        let rank = |&index: &usize| {
+            let (standing, weight) = (&state.standings[index], self.all[index].weight);
+            let class = match standing.health {
+                Health::Up => (0, None),
+                Health::OnTrial => (u8::from(standing.in_flight > 0), None),
+                Health::Aside(until) => (2, Some(until)),
+            };
+            let (load, due) = (standing.in_flight as f64 / weight, standing.due.max(state.clock));
+            // Neither is negative or not a number, so their bits order as they do.
+            (class.0, attempts[index].failed, class.1, load.to_bits(), due.to_bits())
         };
-        let count = self.all.len();
-        let index =
-            (0..count).map(|offset| start.wrapping_add(offset) % count).min_by_key(|&i| rank(i)).unwrap_or(0);
-        self.call(index)
+        let index = (0..self.all.len()).filter(|&index| may(&attempts[index])).min_by_key(rank).unwrap_or(0);
+        let due = state.standings[index].due.max(state.clock);
+        state.clock = due;
+        let standing = &mut state.standings[index];
+        standing.due = due + 1.0 / self.all[index].weight;
+        standing.in_flight += 1;
+        Call { servers: self, index }
     }
 
     /// A call to the server at `index`.
     pub(super) fn call(&self, index: usize) -> Call<'_> {
-        self.all[index].in_flight.fetch_add(1, Ordering::Relaxed);
+        self.lock().standings[index].in_flight += 1;
         Call { servers: self, index }
     }
 
-    /// Whether a server other than `index` is awake at `now`.
-    pub(super) fn has_other_awake(&self, index: usize, now: Instant) -> bool {
-        let awake = |server: &Server| server.health().rests_until.is_none_or(|until| until <= now);
-        self.all.iter().enumerate().any(|(i, server)| i != index && awake(server))
+    /// Whether a server that `may` be asked works, or has its call free to show that it does.
+    pub(super) fn any_ready(&self, attempts: &[Attempt], may: impl Fn(&Attempt) -> bool) -> bool {
+        let ready = |standing: &Standing| match standing.health {
+            Health::Up => true,
+            Health::OnTrial => standing.in_flight == 0,
+            Health::Aside(_) => false,
+        };
+        let state = self.lock();
+        state.standings.iter().zip(attempts).any(|(standing, attempt)| may(attempt) && ready(standing))
     }
-}
 
-impl Server {
-    fn health(&self) -> MutexGuard<'_, Health> {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits for `pause`, or until a server comes back.
+    pub(super) async fn wait(&self, pause: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = self.returned.notified() => {}
+        }
+    }
+
+    /// When the health of the server at `index` is to be checked; nothing where it is no more set aside, and whoever asks
+    /// has to check it no longer.
+    pub(super) fn next_check(&self, index: usize) -> Option<Instant> {
+        let mut state = self.lock();
+        let standing = &mut state.standings[index];
+        match standing.health {
+            Health::Aside(until) => Some(until),
+            Health::Up | Health::OnTrial => {
+                standing.watched = false;
+                None
+            }
+        }
+    }
+
+    /// The health of a server that was set aside was checked at `now`.
+    pub(super) fn probed(&self, index: usize, well: bool, now: Instant) {
+        let mut state = self.lock();
+        let standing = &mut state.standings[index];
+        if !matches!(standing.health, Health::Aside(_)) {
+            return;
+        }
+        if well {
+            standing.health = Health::OnTrial;
+            tracing::debug!("{} says that it is well: one call will show", self.url(index));
+            self.returned.notify_waiters();
+        } else {
+            standing.health = Health::Aside(now + self.rest(standing, None));
+            standing.failures_in_a_row += 1;
+        }
+    }
+
+    /// How long a server rests after one more failure, or as long as it `asked` for.
+    fn rest(&self, standing: &Standing, asked: Option<Duration>) -> Duration {
+        let doubled = self.first_rest.saturating_mul(1 << standing.failures_in_a_row.min(20));
+        doubled.max(asked.unwrap_or_default()).min(self.longest_rest)
+    }
+
+    /// A panic elsewhere cannot leave it half changed.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -88,93 +202,59 @@ pub(super) struct Call<'a> {
 
 impl Call<'_> {
     pub(super) fn url(&self) -> &Url {
-        &self.servers.all[self.index].url
+        self.servers.url(self.index)
     }
 
-    /// The server answered: it is awake.
+    /// The server answered: it works.
     pub(super) fn succeeded(&self) {
-        *self.servers.all[self.index].health() = Health::default();
+        let mut state = self.servers.lock();
+        let standing = &mut state.standings[self.index];
+        standing.failures_in_a_row = 0;
+        if std::mem::take(&mut standing.health) == Health::Up {
+            return;
+        }
+        state.returned += 1;
+        self.servers.returned.notify_waiters();
+        if self.servers.len() > 1 {
+            tracing::warn!("{} answers again and is asked again", self.url());
+        }
     }
 
-    /// The server failed at `now`: it rests, for at least `asked` where it said how long, within the longest rest. Calls that
-    /// fail while it already rests were made before it was known; they do not make the rest longer by themselves.
-    pub(super) fn failed(&self, asked: Option<Duration>, now: Instant) {
-        let mut health = self.servers.all[self.index].health();
-        let resting = health.rests_until.filter(|&until| until > now);
-        let doubled = match resting {
-            Some(until) => until - now,
-            None => self.servers.first_rest.saturating_mul(1 << health.failures_in_a_row.min(20)),
-        };
-        health.failures_in_a_row += u32::from(resting.is_none());
-        let rest = doubled.max(asked.unwrap_or_default()).min(self.servers.longest_rest);
-        health.rests_until = Some(now + rest);
+    /// The server failed at `now` with `why`: it is set aside, for at least as long as it `asked` for, within the longest rest.
+    /// Calls that fail while it is aside already were made before it was known; they do not make its rest longer by
+    /// themselves. Says whether somebody has to check its health from now on.
+    pub(super) fn failed(&self, why: &SearchError, asked: Option<Duration>, now: Instant) -> bool {
+        let mut state = self.servers.lock();
+        let standing = &mut state.standings[self.index];
+        let was = standing.health;
+        if let Health::Aside(until) = was {
+            let longest = now + asked.unwrap_or_default().min(self.servers.longest_rest);
+            standing.health = Health::Aside(until.max(longest));
+            return false;
+        }
+        standing.health = Health::Aside(now + self.servers.rest(standing, asked));
+        standing.failures_in_a_row += 1;
+        let several = self.servers.len() > 1;
+        let begins = several && !std::mem::replace(&mut standing.watched, several);
+        if was == Health::Up {
+            state.removed += 1;
+            let left = state.standings.iter().filter(|standing| standing.health == Health::Up).count();
+            if several {
+                tracing::warn!(
+                    "a server is set aside until it is well again, {left} of {} go on: {why}",
+                    self.servers.len()
+                );
+            }
+        }
+        begins
     }
 }
 
 impl Drop for Call<'_> {
     fn drop(&mut self) {
-        self.servers.all[self.index].in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.servers.lock().standings[self.index].in_flight -= 1;
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn servers(count: usize) -> Servers {
-        let url = |i| Url::parse(&format!("http://h:{}", i + 1)).unwrap();
-        Servers::new((0..count).map(url).collect(), seconds(1), seconds(8))
-    }
-
-    fn seconds(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    #[test]
-    fn calls_spread_evenly_and_stop_counting_when_dropped() {
-        let servers = servers(3);
-        let calls: Vec<Call<'_>> = (0..9).map(|_| servers.pick(None, Instant::now())).collect();
-        for index in 0..3 {
-            assert_eq!(calls.iter().filter(|call| call.index == index).count(), 3);
-        }
-        drop(calls);
-        assert!(servers.all.iter().all(|server| server.in_flight.load(Ordering::Relaxed) == 0));
-    }
-
-    #[test]
-    fn a_failing_server_rests_twice_as_long_each_time_and_comes_back() {
-        let (servers, start) = (servers(2), Instant::now());
-        let asked_at = |now| (0..4).any(|_| servers.pick(None, now).index == 0);
-        servers.call(0).failed(None, start);
-        assert!(!asked_at(start) && !asked_at(start + seconds(1) / 2) && asked_at(start + seconds(1)));
-        servers.call(0).failed(None, start + seconds(1));
-        assert!(!asked_at(start + seconds(2)) && asked_at(start + seconds(3)));
-        servers.call(0).succeeded();
-        servers.call(0).failed(None, start + seconds(3));
-        assert!(asked_at(start + seconds(4)), "success forgets earlier failures");
-    }
-
-    #[test]
-    fn failures_at_the_same_time_count_once() {
-        let (servers, start) = (servers(2), Instant::now());
-        (0..10).for_each(|_| servers.call(0).failed(None, start));
-        assert!(!servers.has_other_awake(1, start));
-        assert!(servers.has_other_awake(1, start + seconds(1)));
-    }
-
-    #[test]
-    fn a_rest_asked_for_is_kept_within_the_longest() {
-        let (servers, start) = (servers(2), Instant::now());
-        servers.call(0).failed(Some(seconds(3600)), start);
-        assert!(!servers.has_other_awake(1, start + seconds(7)));
-        assert!(servers.has_other_awake(1, start + seconds(8)));
-    }
-
-    #[test]
-    fn where_all_rest_the_first_to_wake_is_asked() {
-        let (servers, start) = (servers(2), Instant::now());
-        servers.call(0).failed(Some(seconds(5)), start);
-        servers.call(1).failed(Some(seconds(2)), start);
-        assert_eq!(servers.pick(Some(1), start).index, 1);
-    }
-}
+mod tests;

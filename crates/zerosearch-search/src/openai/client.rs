@@ -1,18 +1,21 @@
 //! The client of OpenAI-compatible servers: bodies of the caller's own go out, replies are read by the caller.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::OpenAiSettings;
-use crate::SearchError;
 use crate::http::{Caller, Replied, Request};
+use crate::{SearchError, Servers};
 
 /// OpenAI-compatible servers with one model.
 ///
 /// A try that times out, breaks, is refused with 408, 425, 429 or 5xx, or brings something that cannot be read is
-/// made again: at once on another server that is awake, else after a pause that doubles each time and varies by half
-/// (the variation is drawn from the request's seed). Any other refusal, and a reply over the size limit, is final.
-/// One request so takes at most `tries` times `timeout` plus the pauses, once it has its turn. Redirects are not
-/// followed: the key goes to the named servers only.
+/// made again: at once on another server that works, else after a pause that doubles each time and varies by half
+/// (the variation is drawn from the request's seed). A server that fails is set aside until it says that it is well. 3xx,
+/// 401, 403, 404 and 405 concern the server that said so; any other refusal, and a reply over the size limit, is final.
+/// A request fails when it was tried `tries` times and each server was asked at least once. Redirects are not followed:
+/// the key goes to the named servers only.
 #[derive(Debug)]
 pub struct OpenAiClient {
     settings: OpenAiSettings,
@@ -34,6 +37,11 @@ impl OpenAiClient {
     /// All that decides the replies besides the body: the servers, the model and the route.
     pub fn identity(&self) -> String {
         self.identity.clone()
+    }
+
+    /// The servers, to see how they fare.
+    pub fn servers(&self) -> Arc<Servers> {
+        self.caller.servers()
     }
 
     /// Posts `body` to the route of the settings. Gives what `read` makes of the reply, and how often it was tried;

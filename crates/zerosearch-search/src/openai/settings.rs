@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use reqwest::Url;
 use serde_json::json;
 
 use crate::SearchError;
-use crate::http::{Caller, Credential, Key, KeyPlace, Patience, addresses, names};
+use crate::http::{Caller, Credential, Key, KeyPlace, Patience, Share, Signs, addresses, names};
 
 /// What has to be known to write with OpenAI-compatible servers.
 #[derive(Clone, Debug)]
 pub struct OpenAiSettings {
-    /// Servers with the same model, such as `http://localhost:6001`. Without a path `/v1` is meant. Calls go to the
-    /// one with the fewest in flight.
+    /// Servers with the same model, such as `http://localhost:6001`; without a path `/v1` is meant. Calls go to the one
+    /// with the fewest in flight for its weight: `http://localhost:6002=2` takes twice as many as another.
     pub base_urls: Vec<String>,
     /// The model's name as the servers know it.
     pub model: String,
@@ -33,6 +32,9 @@ pub struct OpenAiSettings {
     /// A reply with more bytes is refused before it is read to its end.
     pub reply_limit: usize,
 }
+
+/// Where such servers say whether they are well: vLLM, SGLang, llama.cpp and ours beside `/v1`, all others by their models.
+const SIGNS: Signs = &["health", "v1/models"];
 
 /// Which address of the protocol is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,13 +77,13 @@ impl OpenAiSettings {
         Ok(json!({ "model": self.model, "route": self.route.path(), "servers": servers }).to_string())
     }
 
-    fn addresses(&self) -> Result<Vec<Url>, SearchError> {
+    fn addresses(&self) -> Result<Vec<Share>, SearchError> {
         addresses("base_urls", &self.base_urls, "/v1")
     }
 
     /// Who asks the servers, after all settings were found usable.
     pub(super) fn caller(&self) -> Result<Caller, SearchError> {
-        let urls = self.addresses()?;
+        let servers = self.addresses()?;
         if self.model.trim().is_empty() {
             let why = "it is empty; give the name that the server lists under /v1/models";
             return Err(SearchError::setting("model", why));
@@ -95,7 +97,7 @@ impl OpenAiSettings {
             reply_limit: self.reply_limit,
         };
         let credential = |key| Credential { key, place: KeyPlace::Bearer };
-        Caller::new(urls, patience, self.key.clone().map(credential))
+        Caller::new(servers, SIGNS, patience, self.key.clone().map(credential))
     }
 }
 

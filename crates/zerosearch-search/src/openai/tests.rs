@@ -17,6 +17,8 @@ use tokio::sync::{Barrier, Notify};
 use super::*;
 use crate::{Key, SearchError, WriteRequest, Writer};
 
+mod several;
+
 const GOOD: &str = r#"{"choices":[{"message":{"content":"Doc 1: a"},"finish_reason":"stop"}],"usage":{"completion_tokens":4}}"#;
 const HUSH: &str = "sk-hush-1234";
 
@@ -254,42 +256,6 @@ async fn as_many_calls_are_in_flight_as_allowed_and_no_more() {
     let all = join_all((0..40).map(|_| narrow.write(&request))).await;
     assert!(all.iter().all(Result::is_ok));
     assert_eq!(most.load(Ordering::SeqCst), 4);
-}
-
-#[tokio::test]
-async fn calls_spread_over_the_servers() {
-    let (first, at_first) = serve_after(0, || StatusCode::OK.into_response()).await;
-    let (second, at_second) = serve_after(0, || StatusCode::OK.into_response()).await;
-    let (both, request) = (writer(&[&first, &second]), request());
-    join_all((0..20).map(|_| both.write(&request))).await;
-    assert_eq!((at_first.load(Ordering::SeqCst), at_second.load(Ordering::SeqCst)), (10, 10));
-}
-
-#[tokio::test]
-async fn a_failing_server_is_passed_over() {
-    let (alive, at_alive) = serve_after(0, || StatusCode::OK.into_response()).await;
-    let (ill, at_ill) = serve_after(1, || StatusCode::INTERNAL_SERVER_ERROR.into_response()).await;
-    let minute = Duration::from_secs(60);
-    let slow = OpenAiSettings { pause: minute, longest_pause: minute, ..settings(&[&ill, &alive]) };
-    let (both, request) = (OpenAiWriter::new(slow).unwrap(), request());
-    for _ in 0..4 {
-        assert!(both.write(&request).await.is_ok());
-    }
-    assert_eq!((at_ill.load(Ordering::SeqCst), at_alive.load(Ordering::SeqCst)), (1, 4));
-}
-
-#[tokio::test]
-async fn a_server_that_failed_comes_back() {
-    let (alive, _) = serve_after(0, || StatusCode::OK.into_response()).await;
-    let (ill, at_ill) = serve_after(1, || StatusCode::INTERNAL_SERVER_ERROR.into_response()).await;
-    let (both, request) = (writer(&[&ill, &alive]), request());
-    let until_asked_again = async {
-        while at_ill.load(Ordering::SeqCst) < 2 {
-            assert!(both.write(&request).await.is_ok());
-        }
-    };
-    let in_time = tokio::time::timeout(Duration::from_secs(20), until_asked_again).await;
-    assert!(in_time.is_ok(), "it rests for 2 ms");
 }
 
 #[tokio::test]

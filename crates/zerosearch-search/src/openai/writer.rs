@@ -1,10 +1,11 @@
 //! The writer over OpenAI-compatible servers: a request becomes a body, a reply a text.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::wire;
 use super::{OpenAiClient, OpenAiSettings, Route};
-use crate::{Boxed, SearchError, WriteRequest, Writer, Written};
+use crate::{Boxed, SearchError, Servers, WriteRequest, Writer, Written};
 
 /// Writes with OpenAI-compatible servers; [`OpenAiClient`] says how patiently they are asked.
 #[derive(Debug)]
@@ -32,6 +33,11 @@ impl OpenAiWriter {
         };
         let body = wire::body(self.client.settings(), &request);
         self.client.ask_each(&body, wire::recognise).await
+    }
+
+    /// The servers, to see how they fare.
+    pub fn servers(&self) -> Arc<Servers> {
+        self.client.servers()
     }
 
     async fn write_with_tries(&self, request: &WriteRequest) -> Result<Written, SearchError> {

@@ -1,19 +1,20 @@
 //! The engine itself: a query goes out, at most so many cleaned documents come back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::Dialect;
 use super::dialect::{Raw, read};
-use crate::http::{Caller, Patience, Request, addresses, names};
-use crate::{Boxed, Document, Provenance, Query, SearchEngine, SearchError, clean};
+use crate::http::{Caller, Patience, Request, Signs, addresses, names};
+use crate::{Boxed, Document, Provenance, Query, SearchEngine, SearchError, Servers, clean};
 
 /// What has to be known to ask `/retrieve` servers.
 #[derive(Clone, Debug)]
 pub struct RetrieveSettings {
-    /// Servers with the same index, such as `http://localhost:8000`. Without a path `/retrieve` is meant. Calls go to
-    /// the one with the fewest in flight.
+    /// Servers with the same index, such as `http://localhost:8000`; without a path `/retrieve` is meant. Calls go to the
+    /// one with the fewest in flight for its weight: `http://localhost:8001=2` takes twice as many as another.
     pub urls: Vec<String>,
     /// How they are spoken to.
     pub dialect: Dialect,
@@ -44,8 +45,9 @@ impl RetrieveSettings {
 /// A search engine behind `/retrieve` servers.
 ///
 /// A try that times out, breaks, is refused with 408, 425, 429 or 5xx, or brings something that is no reply is made
-/// again: at once on another server that is awake, else after a pause that doubles each time. Any other refusal is
-/// final. An empty result is a result; documents without a word are left out. Labels, seed and question stay here.
+/// again: at once on another server that works, else after a pause that doubles each time. A server that fails is set
+/// aside until it is well. 3xx, 401, 403, 404 and 405 concern the server that said so; any other refusal is final. A query
+/// fails when it was tried `tries` times and each server was asked at least once. An empty result is a result; documents without a word are left out. Labels, seed and question stay here.
 #[derive(Debug)]
 pub struct RetrieveEngine {
     dialect: Dialect,
@@ -61,6 +63,8 @@ const MOST_QUERY_CHARS: usize = 2_000;
 const REPLY_LIMIT: usize = 16 << 20;
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const ENGINE: &str = "retrieve";
+/// Where such servers say whether they are well; those that do not have it say at least that.
+const SIGNS: Signs = &["health"];
 
 impl RetrieveEngine {
     /// An engine with `settings`, all of them checked. Nothing is sent yet; see [`RetrieveEngine::check`].
@@ -77,13 +81,18 @@ impl RetrieveEngine {
         let identity =
             json!({ "engine": ENGINE, "dialect": settings.dialect.name(), "servers": names(&urls) })
                 .to_string();
-        Ok(Self { dialect: settings.dialect, caller: Caller::new(urls, patience, None)?, identity })
+        Ok(Self { dialect: settings.dialect, caller: Caller::new(urls, SIGNS, patience, None)?, identity })
     }
 
     /// Asks every server for one document; the first that does not reply as its dialect says is the error.
     pub async fn check(&self) -> Result<(), SearchError> {
         let body = self.dialect.body("capital of France", 1);
         self.caller.ask_each(Request::Post { path: "", body: &body }, read).await
+    }
+
+    /// The servers, to see how they fare.
+    pub fn servers(&self) -> Arc<Servers> {
+        self.caller.servers()
     }
 
     async fn answer(&self, query: &Query) -> Result<Vec<Document>, SearchError> {

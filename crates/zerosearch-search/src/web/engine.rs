@@ -93,7 +93,7 @@ impl WebEngine {
             reply_limit: REPLY_LIMIT,
         };
         let credential = key.clone().map(|key| Credential { key, place: service.key_place });
-        Ok(Self { provider, caller: Caller::new(urls, patience, credential)?, key, cse_id, identity })
+        Ok(Self { provider, caller: Caller::new(urls, &[], patience, credential)?, key, cse_id, identity })
     }
 
     /// Asks for one document: finds a wrong key before anything depends on it. It costs what a search costs.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use engines::{agree_on_engines, bm25, cache, curriculum, dense, retrieve, simulator, web};
+use engines::{agree_on_engines, bm25, cache, curriculum, dense, retrieve, servers, simulator, web};
 use learning::{adapter, agree_on_algorithm, optimizer, rl, sft};
 
 use super::check::{at_least, between, named, one_of, positive, some};
@@ -101,7 +101,7 @@ fn model(file: ModelFile, purpose: Purpose) -> Resolved<Model> {
 
 fn server(file: ServerFile) -> Resolved<Server> {
     Ok(Server {
-        urls: file.urls.unwrap_or_default(),
+        urls: servers("server.urls", file.urls)?,
         api: name("server.api", file.api, ApiName::Completions, ApiName::NAMES)?,
         name: file.name.unwrap_or_default(),
         tokenizer: file.tokenizer.unwrap_or_default(),

@@ -6,7 +6,9 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use zerosearch_learner::Policy;
 use zerosearch_learner::text::Text;
-use zerosearch_search::{CacheCounts, CachedEngine, Quality, SearchEngine, SelfSearch};
+use zerosearch_search::{
+    CacheCounts, CachedEngine, Quality, SearchEngine, SelfSearch, ServerCounts, Servers,
+};
 
 use crate::simulator::PolicyWriter;
 
@@ -18,6 +20,8 @@ pub struct Desk {
     pub quality: Option<Arc<Quality>>,
     /// The engine again, where its results are kept.
     cache: Option<Arc<CachedEngine>>,
+    /// The servers that are asked, where there are several.
+    servers: Option<Arc<Servers>>,
 }
 
 /// Who sits there.
@@ -64,6 +68,11 @@ impl Desk {
     /// The same desk, whose engine is `cached`.
     pub(super) fn remembering(self, cached: Arc<CachedEngine>) -> Self {
         Self { cache: Some(cached), ..self }
+    }
+
+    /// The same desk, whose engine asks `servers`.
+    pub(super) fn asking(self, servers: Option<Arc<Servers>>) -> Self {
+        Self { servers: servers.filter(|servers| servers.counts().all > 1), ..self }
     }
 
     /// A desk at which each policy sits itself, with the weights that ask.
@@ -121,8 +130,8 @@ impl Desk {
         }
     }
 
-    /// What the calls since the last time were like, as metrics. Latencies go under `timing_s/`, because they differ
-    /// from run to run.
+    /// What the calls since the last time were like, as metrics. Latencies go under `timing_s/` and servers under `perf/`,
+    /// because they differ from run to run.
     pub fn entries(&self) -> Vec<(&'static str, f64)> {
         let name = |name| match name {
             "sim/latency_p50" => "timing_s/sim_latency_p50",
@@ -139,7 +148,15 @@ impl Desk {
                 ("cache/bytes", it.bytes as f64),
             ]
         });
-        entries.chain(cache).collect()
+        let servers = self.servers.iter().flat_map(|servers| {
+            let ServerCounts { up, removed, returned, .. } = servers.counts();
+            [
+                ("perf/servers_up", up as f64),
+                ("perf/servers_removed", removed as f64),
+                ("perf/servers_returned", returned as f64),
+            ]
+        });
+        entries.chain(cache).chain(servers).collect()
     }
 
     /// What came from the cache since the last time; nothing where results are not kept.

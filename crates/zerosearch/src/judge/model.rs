@@ -6,7 +6,7 @@ use anyhow::Result;
 use zerosearch_search::{Document, WriteRequest, Writer, clean};
 
 use crate::config::{Model, Plan};
-use crate::engines::remote;
+use crate::engines::reached;
 use crate::learners::{self, Pool};
 use crate::problem::problem;
 use crate::simulator::PolicyWriter;
@@ -30,9 +30,9 @@ impl JudgeModel {
     pub async fn open(plan: &Plan, pool: &Pool) -> Result<Self> {
         let servers = &plan.simulator;
         let (writer, identity): (Arc<dyn Writer>, String) = if !servers.urls.is_empty() {
-            let writer = remote(servers, None).await?;
+            let writer = reached(servers).await?;
             let identity = writer.name().to_owned();
-            (writer, identity)
+            (Arc::new(writer), identity)
         } else if plan.model.path.is_empty() {
             return Err(problem("no judge is named")
                 .hint(

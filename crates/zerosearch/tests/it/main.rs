@@ -23,6 +23,7 @@ mod serve_search;
 mod serve_tinker;
 mod serve_tinker_refusals;
 mod server;
+mod servers;
 mod serving;
 mod simulators;
 mod tinker;

@@ -12,7 +12,7 @@ use crate::server::{Bad, Manner, Simulator};
 const STEPS: usize = 24;
 
 /// Metrics less the keys whose numbers are a matter of time.
-fn metrics(desk: &Desk, run: &str) -> Vec<Map<String, Value>> {
+pub(crate) fn metrics(desk: &Desk, run: &str) -> Vec<Map<String, Value>> {
     let mut rows: Vec<Map<String, Value>> =
         zerosearch::run::lines(&desk.path(&format!("{run}/metrics.jsonl"))).unwrap();
     for row in &mut rows {

@@ -27,7 +27,19 @@ impl Served {
 
     #[track_caller]
     pub(crate) fn with_environment(desk: &Desk, words: &str, environment: &[(&str, &str)]) -> Self {
-        let words: Vec<&str> = ["serve"].into_iter().chain(words.split(' ')).chain(["--port", "0"]).collect();
+        Self::at(desk, words, "0", environment)
+    }
+
+    /// The same on a port that was free a moment ago.
+    #[track_caller]
+    pub(crate) fn on_port(desk: &Desk, words: &str, port: &str) -> Self {
+        Self::at(desk, words, port, &[])
+    }
+
+    #[track_caller]
+    fn at(desk: &Desk, words: &str, port: &str, environment: &[(&str, &str)]) -> Self {
+        let words: Vec<&str> =
+            ["serve"].into_iter().chain(words.split(' ')).chain(["--port", port]).collect();
         let mut command = desk.command(&words);
         let mut process = command.envs(environment.iter().copied()).stdout(Stdio::piped()).spawn().unwrap();
         let mut first = String::new();
@@ -90,6 +102,12 @@ impl Served {
     pub(crate) fn ask_to_end(&self) {
         let id = self.process.id().to_string();
         assert!(std::process::Command::new("kill").arg(id).status().unwrap().success());
+    }
+
+    /// Kills the process at once, as a crash would.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
     }
 
     pub(crate) fn wait(&mut self) -> ExitStatus {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use zerosearch_search::{SearchError, check_addresses};
+
 use super::{Purpose, Resolved, name};
 use crate::config::Complaint;
 use crate::config::check::{at_least, between, positive, some};
@@ -14,7 +16,7 @@ use crate::config::plan::{
 };
 
 pub(super) fn simulator(file: SimulatorFile, purpose: Purpose) -> Resolved<Simulator> {
-    let urls = file.urls.unwrap_or_default();
+    let urls = servers("simulator.urls", file.urls)?;
     let model = file.model.unwrap_or_default();
     if !urls.is_empty() && !model.is_empty() {
         return Err(Complaint::new(
@@ -70,6 +72,20 @@ pub(super) fn simulator(file: SimulatorFile, purpose: Purpose) -> Resolved<Simul
     })
 }
 
+/// Addresses of servers, each with its weight where it has one; none where none are written.
+pub(super) fn servers(key: &str, written: Option<Vec<String>>) -> Resolved<Vec<String>> {
+    let urls = written.unwrap_or_default();
+    if urls.is_empty() {
+        return Ok(urls);
+    }
+    let usable = check_addresses(key, &urls);
+    usable.map_err(|why| match why {
+        SearchError::BadSetting { problem, .. } => Complaint::without_value(key, problem),
+        other => Complaint::without_value(key, other.to_string()),
+    })?;
+    Ok(urls)
+}
+
 pub(super) fn bm25(file: Bm25File) -> Resolved<Bm25> {
     let (corpus, index) = (file.corpus.unwrap_or_default(), file.index.unwrap_or_default());
     if index.is_empty() {
@@ -102,7 +118,7 @@ pub(super) fn dense(file: DenseFile) -> Resolved<Dense> {
 
 pub(super) fn retrieve(file: RetrieveFile) -> Resolved<Retrieve> {
     Ok(Retrieve {
-        urls: file.urls.unwrap_or_default(),
+        urls: servers("retrieve.urls", file.urls)?,
         dialect: name("retrieve.dialect", file.dialect, DialectName::SearchR1, DialectName::NAMES)?,
         timeout_s: positive("retrieve.timeout_s", file.timeout_s.unwrap_or(30.0))?,
         retries: between("retrieve.retries", file.retries.unwrap_or(4), 0, 20)?,
