@@ -64,6 +64,20 @@ pub async fn examine(plan: Option<&Plan>) -> Result<Findings> {
     })
 }
 
+/// Billions of operations in a second with all threads, and billions of bytes read in a second.
+pub(crate) async fn speed() -> Result<(f64, f64)> {
+    let measured = tokio::task::spawn_blocking(|| {
+        let (isa, all) = (Isa::detect(), Arc::new(Threads::new(Threads::available())));
+        (measure::peak(&all, isa, Arithmetic::Bf16) / 1e9, measure::read_bandwidth(&all, isa) / 1e9)
+    });
+    Ok(measured.await?)
+}
+
+/// The memory in GiB that each model of `plan` needs, and all together.
+pub(crate) async fn memory_of(plan: &Plan) -> Result<Vec<(String, f64)>> {
+    Ok(needs_of(plan).await?.into_iter().map(|need| (need.what, need.gib)).collect())
+}
+
 /// What keeps this machine from the kernels that are faster than its own.
 fn faster() -> String {
     let lacks = |isa: &Isa| format!("{isa} needs {}", isa.missing().join(", "));

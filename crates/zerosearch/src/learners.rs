@@ -22,7 +22,9 @@ mod identity;
 mod needs;
 mod server;
 
+pub(crate) use adapter::shape as adapter_shape;
 use identity::identity;
+pub(crate) use needs::shape;
 pub use needs::{Needs, needs};
 
 /// The model path that means a random model of the plan's shape.

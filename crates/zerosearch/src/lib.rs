@@ -12,6 +12,7 @@ pub mod config;
 pub mod curriculum;
 pub mod doctor;
 pub mod engines;
+pub mod estimate;
 pub mod eval;
 pub mod judge;
 pub mod learners;

@@ -13,6 +13,7 @@ mod flags;
 mod index;
 mod judge;
 mod place;
+mod plan;
 mod quickstart;
 mod report;
 mod score;

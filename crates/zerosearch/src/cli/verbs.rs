@@ -5,8 +5,8 @@ use clap::{Parser, Subcommand};
 use zerosearch::stop::{Reason, Stop};
 
 use super::{
-    ask, bench, collect, compare, convert, doctor, eval, export, index, judge, quickstart, report, score,
-    search, serve, sft, sim, train, world,
+    ask, bench, collect, compare, convert, doctor, eval, export, index, judge, plan, quickstart, report,
+    score, search, serve, sft, sim, train, world,
 };
 
 /// Teaches a language model to answer questions by searching, with a simulated search engine in the training loop.
@@ -47,6 +47,7 @@ enum Verb {
     World(world::World),
     Bench(bench::Bench),
     Doctor(doctor::Doctor),
+    Plan(plan::Plan),
 }
 
 impl Cli {
@@ -71,7 +72,8 @@ impl Cli {
             | Verb::Convert(_)
             | Verb::World(_)
             | Verb::Bench(_)
-            | Verb::Doctor(_) => None,
+            | Verb::Doctor(_)
+            | Verb::Plan(_) => None,
         }
     }
 
@@ -97,6 +99,7 @@ impl Cli {
             Verb::World(it) => it.run(),
             Verb::Bench(it) => it.run(stop).await,
             Verb::Doctor(it) => it.run().await,
+            Verb::Plan(it) => it.run().await,
         }
     }
 }

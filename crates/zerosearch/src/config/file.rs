@@ -223,6 +223,25 @@ sections! {
         save_every: usize,
         keep: usize,
     }
+    cost: CostFile {
+        gpu: String,
+        gpu_gib: f64,
+        gpu_tflops: f64,
+        gpu_gb_per_s: f64,
+        gpus: usize,
+        simulator_gpus: usize,
+        simulator: String,
+        hour: f64,
+        currency: String,
+        memory_share: f64,
+        compute_share: f64,
+        read_share: f64,
+        searches: f64,
+        prompt_tokens: f64,
+        turn_tokens: f64,
+        simulator_prompt_tokens: f64,
+        tokens_per_word: f64,
+    }
 }
 
 impl ConfigFile {

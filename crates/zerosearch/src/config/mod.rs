@@ -7,6 +7,7 @@
 
 mod check;
 mod complaint;
+mod cost;
 mod file;
 mod plan;
 mod resolve;
@@ -14,6 +15,7 @@ mod set;
 
 pub(crate) use check::nearest;
 pub use complaint::Complaint;
+pub use cost::{Assumption, Cost, Gpu};
 pub use file::{ConfigFile, known_keys};
 pub use plan::{
     Adapter, AdapterTarget, AlgorithmName, ApiName, Arithmetic, Baseline, Bm25, Cache, Curriculum, Dense,

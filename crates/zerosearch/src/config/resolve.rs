@@ -6,6 +6,7 @@ use engines::{agree_on_engines, bm25, cache, curriculum, dense, retrieve, server
 use learning::{adapter, agree_on_algorithm, optimizer, rl, sft};
 
 use super::check::{at_least, between, named, one_of, positive, some};
+use super::cost::{Cost, cost};
 use super::file::{EvalFile, ModelFile, QuestionsFile, RolloutFile, RunFile, ServerFile};
 use super::plan::{
     AlgorithmName, ApiName, Arithmetic, Baseline, DocumentStyle, EngineName, Eval, KlPlace, KlType, Model,
@@ -41,6 +42,14 @@ impl ConfigFile {
     /// # Errors
     /// The first key that is missing, out of range, or contradicts another.
     pub fn resolve(self, purpose: Purpose) -> Resolved<Plan> {
+        self.with_cost(purpose).map(|(plan, _)| plan)
+    }
+
+    /// What this file means for `purpose`, and what an estimate of its cost assumes, which is no part of a plan.
+    ///
+    /// # Errors
+    /// As for [`ConfigFile::resolve`].
+    pub fn with_cost(self, purpose: Purpose) -> Resolved<(Plan, Cost)> {
         let rollout = rollout(self.rollout)?;
         let rl = rl(self.rl)?;
         let plan = Plan {
@@ -63,7 +72,8 @@ impl ConfigFile {
             rl,
         };
         agree(&plan)?;
-        Ok(plan)
+        let cost = cost(&self.cost, &plan)?;
+        Ok((plan, cost))
     }
 }
 

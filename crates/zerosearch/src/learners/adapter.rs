@@ -58,7 +58,7 @@ pub(super) fn read(
 }
 
 /// The shape of a new adapter, if one is wanted.
-pub(super) fn shape(adapter: &Adapter) -> Option<AdapterShape> {
+pub(crate) fn shape(adapter: &Adapter) -> Option<AdapterShape> {
     let Adapter { rank, alpha, rslora, .. } = *adapter;
     let targets = adapter.targets.iter().map(|target| local(*target)).collect();
     (rank > 0).then_some(AdapterShape { rank, alpha, rslora, targets })

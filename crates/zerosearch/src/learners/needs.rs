@@ -1,10 +1,11 @@
 //! Needs: the memory that a model takes, said before it is loaded.
 
 use anyhow::Result;
-use zerosearch_local::{LocalLearner, LocalPolicy};
+use zerosearch_local::{LocalLearner, LocalPolicy, ModelConfig};
 
-use super::{Pool, adapter, bigram, blocking, checkpoint, learner_options};
+use super::{Pool, SCRIPTED, SERVER, adapter, bigram, blocking, checkpoint, learner_options};
 use crate::config::{Adapter, Model};
+use crate::problem::problem;
 
 /// Bytes that a model needs at most.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,6 +16,20 @@ pub struct Needs {
     pub sampling: u64,
     /// To be sampled from and to score as it was at the start, while it is trained.
     pub start: u64,
+}
+
+/// The dimensions of a model, without its weights.
+pub(crate) async fn shape(model: &Model, seed: u64) -> Result<ModelConfig> {
+    if bigram(model).await?.is_some() || [SCRIPTED, SERVER].contains(&model.path.as_str()) {
+        return Err(problem(format!(
+            "model.path = \"{}\" is no transformer: nothing of it can be estimated",
+            model.path
+        ))
+        .hint("name a Hugging Face directory, a .gguf file or a hub id")
+        .into());
+    }
+    let model = model.clone();
+    blocking(move || Ok(checkpoint(&model, seed)?.config)).await
 }
 
 /// What a model and its adapter would need, without loading them. `context` is as for [`open_voice`](super::open_voice).

@@ -13,6 +13,7 @@ mod hub;
 mod index;
 mod learns;
 mod methods;
+mod plan;
 mod program;
 mod quickstart;
 mod report;
