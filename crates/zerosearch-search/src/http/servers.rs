@@ -12,7 +12,7 @@ use crate::SearchError;
 /// All servers of one service, and how each of them stands.
 ///
 /// A server takes calls in proportion to its weight. One that fails is set aside: it is asked again only where no other
-/// is left, or when its health was checked ([`Servers::probed`]). Then it has one call to show that it works.
+/// is left, or when it was found well. Then it has one call to show that it works.
 #[derive(Debug)]
 pub struct Servers {
     all: Vec<Share>,
