@@ -67,9 +67,10 @@ impl LocalLearner {
             &format!("training an adapter of {}", checkpoint.path().display()),
             Self::adapter_memory(&config, adapter.shape(), &options) as u64,
         )?;
-        let network = frozen(&checkpoint, &config, &options.policy)?;
+        let network = Arc::new(frozen(&checkpoint, &config, &options.policy)?);
         let (weights, text) = (adapter.weights.clone(), Arc::clone(&checkpoint.text));
-        let adapted = Adapted { checkpoint, network, adapter };
+        let base = LocalPolicy::new(network, Arc::clone(&text), options.policy.clone());
+        let adapted = Adapted { checkpoint, base, adapter };
         Ok(Self::of(Trained::Adapter(Box::new(adapted)), weights, text, options))
     }
 
@@ -113,9 +114,16 @@ impl LocalLearner {
 
     /// As [`Learner::snapshot`], with its type.
     pub fn policy(&self) -> LocalPolicy {
-        let inner = &self.inner;
-        let network = inner.network(&mut inner.training());
-        LocalPolicy::new(network, Arc::clone(self.text()), inner.options.policy.clone())
+        self.inner.policy()
+    }
+
+    /// The model that stays as it is beneath the adapter that trains, if one does: what other adapters of it are opened over, to be
+    /// sampled together with the one that trains.
+    pub fn base(&self) -> Option<&LocalPolicy> {
+        match &self.inner.trained {
+            Trained::Model(_) => None,
+            Trained::Adapter(adapted) => Some(&adapted.base),
+        }
     }
 
     /// Packs the weights as they are now. Sampling and training do so themselves when they begin; whoever measures them
@@ -158,6 +166,16 @@ impl Inner {
     fn network(&self, training: &mut Training) -> Arc<Network> {
         let pack = || Arc::new(self.trained.network(&self.machine, &training.state.weights));
         Arc::clone(training.network.get_or_insert_with(pack))
+    }
+
+    fn policy(&self) -> LocalPolicy {
+        let network = self.network(&mut self.training());
+        match &self.trained {
+            Trained::Model(_) => {
+                LocalPolicy::new(network, Arc::clone(&self.text), self.options.policy.clone())
+            }
+            Trained::Adapter(adapted) => adapted.base.beside(network),
+        }
     }
 
     fn accumulate(&self, examples: &[Example], loss: &Loss) -> Result<LossReport> {
@@ -237,11 +255,7 @@ impl Learner for LocalLearner {
     }
 
     fn snapshot(&self) -> Boxed<'_, Result<Arc<dyn Policy>>> {
-        let (text, options) = (Arc::clone(self.text()), self.inner.options.policy.clone());
-        self.blocking(move |inner| {
-            let network = inner.network(&mut inner.training());
-            Ok(Arc::new(LocalPolicy::new(network, text, options)) as Arc<dyn Policy>)
-        })
+        self.blocking(|inner| Ok(Arc::new(inner.policy()) as Arc<dyn Policy>))
     }
 
     fn save<'a>(&'a self, directory: &'a Path) -> Boxed<'a, Result<()>> {

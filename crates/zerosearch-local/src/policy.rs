@@ -1,8 +1,10 @@
 //! One version of the weights, frozen: samples and scores.
+//!
+//! A model and adapters over it are versions that share the model's matrices: requests to any of them are sampled together.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use zerosearch_learner::text::Text;
 use zerosearch_learner::{Boxed, LearnerError, Listener, Policy, Result, Sample, SamplingRequest, TokenId};
@@ -12,19 +14,20 @@ use crate::model::config::ModelConfig;
 use crate::model::{LOGITS_AT_ONCE, Layout, Network, Target, rotary_frequencies};
 use crate::options::PolicyOptions;
 use crate::packed::Packed;
-use crate::sampler::Sampler;
+use crate::sampler::{Sampler, Version};
 use crate::state::read_weights;
 use crate::weights::{Adapter, Checkpoint, refuse_if_too_large};
 
 /// Tokens that are scored together.
 const SCORED_TOGETHER: usize = 2048;
 
-/// A policy that runs in this process. Its sampling thread starts with the first request.
+/// A policy that runs in this process. Its sampling thread, which it shares with the versions that [`LocalPolicy::adapted`] makes
+/// of it, starts with the first request.
+#[derive(Clone)]
 pub struct LocalPolicy {
-    network: Arc<Network>,
+    version: Arc<Version>,
     text: Arc<Text>,
     options: PolicyOptions,
-    sampler: OnceLock<Sampler>,
 }
 
 impl LocalPolicy {
@@ -42,14 +45,23 @@ impl LocalPolicy {
 
     /// The model of a checkpoint with `adapter` on its projections.
     pub fn open_adapted(checkpoint: &Checkpoint, adapter: &Adapter, options: PolicyOptions) -> Result<Self> {
-        let mut policy = Self::open(checkpoint, options)?;
-        let adapted = policy.network.adapted(&adapter.layout, (&adapter.weights, adapter.shape().scale()));
-        policy.network = Arc::new(adapted);
-        Ok(policy)
+        Ok(Self::open(checkpoint, options)?.adapted(adapter))
+    }
+
+    /// The same model with `adapter` instead of the one that this version has, if it has any. Both share the model's matrices and the
+    /// cache of keys and values, and sample in the same forward passes. The adapter must have been read or made for this model.
+    pub fn adapted(&self, adapter: &Adapter) -> Self {
+        let factors = (&*adapter.weights, adapter.shape().scale());
+        self.beside(Arc::new(self.network().adapted(&adapter.layout, factors)))
+    }
+
+    /// Another version over the same matrices, sampled together with this one.
+    pub(crate) fn beside(&self, network: Arc<Network>) -> Self {
+        Self { version: Arc::new(self.version.beside(network)), ..self.clone() }
     }
 
     pub(crate) fn new(network: Arc<Network>, text: Arc<Text>, options: PolicyOptions) -> Self {
-        Self { network, text, options, sampler: OnceLock::new() }
+        Self { version: Arc::new(Version::alone(network)), text, options }
     }
 
     /// Bytes that sampling and scoring take: packed weights, the largest matrix as it is read, and what
@@ -72,33 +84,27 @@ impl LocalPolicy {
 
     /// Bytes of its packed weights.
     pub fn weight_bytes(&self) -> usize {
-        self.network.bytes()
+        self.network().bytes()
     }
 
-    #[cfg(test)]
-    pub(crate) fn network(&self) -> &Network {
-        &self.network
+    pub(crate) fn network(&self) -> &Arc<Network> {
+        &self.version.network
     }
 
     /// Names what decides the bits of its numbers, as [`zerosearch_learner::Capabilities::numeric_path`] does.
     pub fn numeric_path(&self) -> String {
-        self.network.machine.numeric_path()
+        self.network().machine.numeric_path()
     }
 
     async fn reply(&self, request: SamplingRequest, listener: Option<Listener>) -> Result<Sample> {
-        check_request(&self.network, &request)?;
-        let room = self.network.config.context_length - request.prompt.len();
+        check_request(self.network(), &request)?;
+        let room = self.network().config.context_length - request.prompt.len();
         if room == 0 || request.max_tokens == 0 {
             return Ok(Sample::default());
         }
         let max_tokens = request.max_tokens.min(room);
-        self.sampler().sample(SamplingRequest { max_tokens, ..request }, listener).await
-    }
-
-    fn sampler(&self) -> &Sampler {
-        self.sampler.get_or_init(|| {
-            Sampler::start(Arc::clone(&self.network), Arc::clone(&self.text), self.options.cache_bytes)
-        })
+        let sampler = self.version.sampler(&self.text, self.options.cache_bytes);
+        sampler.sample(Arc::clone(&self.version), SamplingRequest { max_tokens, ..request }, listener).await
     }
 }
 
@@ -162,8 +168,8 @@ impl Policy for LocalPolicy {
     fn score<'a>(&'a self, rows: &'a [Vec<TokenId>], temperature: f32) -> Boxed<'a, Result<Vec<Vec<f32>>>> {
         Box::pin(async move {
             check_temperature(temperature)?;
-            rows.iter().try_for_each(|row| check_row(&self.network, row))?;
-            let (network, rows) = (Arc::clone(&self.network), rows.to_vec());
+            rows.iter().try_for_each(|row| check_row(self.network(), row))?;
+            let (network, rows) = (Arc::clone(self.network()), rows.to_vec());
             let work = move || score(&network, &rows, temperature);
             let scores = tokio::task::spawn_blocking(work).await;
             let scores = scores.map_err(|gone| LearnerError::Stopped(gone.to_string()))?;
@@ -173,7 +179,7 @@ impl Policy for LocalPolicy {
     }
 
     fn context_length(&self) -> usize {
-        self.network.config.context_length
+        self.network().config.context_length
     }
 }
 
@@ -256,5 +262,61 @@ pub(crate) fn check_row(network: &Network, row: &[TokenId]) -> Result<()> {
     match row.iter().find(|&&token| token as usize >= config.vocabulary) {
         Some(&token) => Err(LearnerError::UnknownToken { token, vocabulary: config.vocabulary }),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use zerosearch_learner::text::tiny_text;
+
+    use super::*;
+    use crate::kernels::Threads;
+    use crate::{AdapterShape, AdapterTarget};
+
+    fn checkpoint() -> Checkpoint {
+        let text = Arc::new(tiny_text());
+        let config = ModelConfig { vocabulary: text.vocabulary_size(), ..ModelConfig::tiny() };
+        Checkpoint::random(config, text, 1).unwrap()
+    }
+
+    pub(crate) fn tiny() -> LocalPolicy {
+        LocalPolicy::open(&checkpoint(), PolicyOptions::new(Arc::new(Threads::new(2)))).unwrap()
+    }
+
+    /// An adapter whose factors are both not zero.
+    fn adapter(seed: u64) -> Adapter {
+        let targets = AdapterTarget::ALL.to_vec();
+        let shape = AdapterShape { rank: 4, alpha: 16.0, rslora: false, targets };
+        let adapter = Adapter::new(&checkpoint(), "tiny", shape, seed).unwrap();
+        let moved: Vec<f32> =
+            adapter.weights.iter().enumerate().map(|(at, weight)| weight + 0.1 * (at as f32).sin()).collect();
+        adapter.with_weights(&moved)
+    }
+
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    }
+
+    fn request(index: usize) -> SamplingRequest {
+        let prompt = (0..40 + 7 * (index as TokenId % 3)).map(|at| 5 + at % 90).collect();
+        SamplingRequest::of_length(prompt, 24, index as u64)
+    }
+
+    /// Prompts are the same for every version: keys and values of one must not serve another.
+    #[test]
+    fn versions_that_sample_together_say_what_each_says_alone() {
+        let alone =
+            |make: &dyn Fn() -> LocalPolicy, index: usize| run(make().sample(request(index))).unwrap();
+        let base = tiny();
+        let versions = [base.clone(), base.adapted(&adapter(1)), base.adapted(&adapter(2))];
+        let calls = (0..9).map(|index| versions[index % 3].sample(request(index / 3)));
+        let together: Vec<Sample> = run(futures::future::try_join_all(calls)).unwrap();
+        let makes: [&dyn Fn() -> LocalPolicy; 3] =
+            [&tiny, &|| tiny().adapted(&adapter(1)), &|| tiny().adapted(&adapter(2))];
+        for (at, sample) in together.iter().enumerate() {
+            assert_eq!(*sample, alone(makes[at % 3], at / 3), "request {at}");
+        }
+        assert_ne!(together[0], together[1], "adapters change what is said");
+        assert_ne!(together[1], together[2]);
     }
 }

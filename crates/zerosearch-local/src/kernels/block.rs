@@ -159,6 +159,14 @@ impl KeyValueBlocks {
         }
     }
 
+    /// Gives up every block.
+    pub(crate) fn clear(&mut self) {
+        match &mut self.words {
+            BlockWords::Bf16(blocks) => blocks.clear(),
+            BlockWords::F32(blocks) => blocks.clear(),
+        }
+    }
+
     /// Rounds the keys and values in `fused` (`[tokens][fused_width]`) to what blocks hold, and stores them as those of one
     /// layer. Panics when two rows write to one block, or a row has more tokens than there are.
     pub(crate) fn store(

@@ -68,7 +68,7 @@ impl Fixture {
                     KeyValueBlocks::new(network.machine.arithmetic, dimensions, &Workspace::default());
                 blocks.grow(count);
                 let stream = network.forward(&batch, &mut blocks);
-                network.logits(&stream, &(0..row.len()).collect::<Vec<_>>()).to_vec()
+                network.logits(&stream, &(0..row.len()).collect::<Vec<_>>(), &batch).to_vec()
             })
             .collect()
     }

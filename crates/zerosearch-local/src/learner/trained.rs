@@ -11,6 +11,7 @@ use zerosearch_learner::{LearnerError, Result};
 use crate::kernels::RotaryTable;
 use crate::model::config::ModelConfig;
 use crate::model::{Layout, Machine, Network};
+use crate::policy::LocalPolicy;
 use crate::weights::{Adapter, Checkpoint, Dtype, Origin, export};
 
 /// What the flat vector of weights means.
@@ -32,7 +33,8 @@ pub(super) struct Whole {
 /// A model that stays as it is, and an adapter over it as it was at first.
 pub(super) struct Adapted {
     pub(super) checkpoint: Checkpoint,
-    pub(super) network: Network,
+    /// The model without an adapter.
+    pub(super) base: LocalPolicy,
     pub(super) adapter: Adapter,
 }
 
@@ -41,7 +43,7 @@ impl Trained {
     pub(super) fn config(&self) -> &ModelConfig {
         match self {
             Self::Model(whole) => &whole.config,
-            Self::Adapter(adapted) => &adapted.network.config,
+            Self::Adapter(adapted) => &adapted.base.network().config,
         }
     }
 
@@ -64,7 +66,7 @@ impl Trained {
             }
             Self::Adapter(adapted) => {
                 let scale = adapted.adapter.shape().scale();
-                adapted.network.adapted(&adapted.adapter.layout, (weights, scale))
+                adapted.base.network().adapted(&adapted.adapter.layout, (weights, scale))
             }
         }
     }

@@ -2,10 +2,10 @@
 
 use super::forward::{Attended, Batch, add, scatter};
 use super::head::{HeadGradients, Predictions, Slopes, Target};
+use super::projection::Between;
 use super::{Layout, Network, Recording};
 use crate::kernels::{
-    AttentionGradients, Buffer, KeyValueBlocks, Stored, attention_backward, rms_norm_backward,
-    swiglu_backward,
+    AttentionGradients, Buffer, KeyValueBlocks, attention_backward, rms_norm_backward, swiglu_backward,
 };
 
 /// What one backward pass works with.
@@ -82,17 +82,17 @@ impl Pass<'_> {
         gradient: &mut [f32],
         gradients: &mut [f32],
     ) {
-        let Recording { attended, middle, gate_up } = recording;
-        self.feed_forward(index, (&middle, &gate_up), gradient, gradients);
+        self.feed_forward(index, &recording, gradient, gradients);
+        let attended = recording.attended;
         let fused_gradient = self.attention(index, &attended, gradient, gradients);
         let fused_gradient = self.unturn(index, fused_gradient, attended.unnormalised, gradients);
-        self.projections(index, (input, &fused_gradient), gradient, gradients);
+        self.projections(index, (input, &attended.between[0]), (&fused_gradient, gradient), gradients);
     }
 
     fn feed_forward(
         &self,
         index: usize,
-        (middle, gate_up): (&[f32], &Stored),
+        Recording { middle, gate_up, between: [up, down], .. }: &Recording,
         gradient: &mut [f32],
         gradients: &mut [f32],
     ) {
@@ -107,12 +107,12 @@ impl Pass<'_> {
         let mlp_width = network.config.mlp_width;
         swiglu_backward(machine.kernels(), gate_up, &activated_gradient.numbers, outs, mlp_width);
         let flow = (&*gradient, &activated_gradient);
-        down_back.add_gradients(machine, flow, &activated, (&place.down, gradients));
+        down_back.add_gradients(machine, flow, (&activated, down), (&place.down, gradients));
         let normalised = network.normalised(middle, &layer.middle_norm);
         let gate_up_back = layer.gate_up.turned(machine);
         let normalised_gradient = gate_up_back.input_gradient(machine, &gate_up_gradient);
         let flow = (&*gate_up_gradient, &normalised_gradient);
-        gate_up_back.add_gradients(machine, flow, &normalised, (&place.gate_up, gradients));
+        gate_up_back.add_gradients(machine, flow, (&normalised, up), (&place.gate_up, gradients));
         rms_norm_backward(
             machine.kernels(),
             (middle, &normalised_gradient.numbers),
@@ -125,7 +125,7 @@ impl Pass<'_> {
     fn attention(
         &self,
         index: usize,
-        Attended { fused, log_sums, out, .. }: &Attended,
+        Attended { fused, log_sums, out, between: [_, between], .. }: &Attended,
         gradient: &[f32],
         gradients: &mut [f32],
     ) -> Buffer {
@@ -134,7 +134,8 @@ impl Pass<'_> {
         let shape = network.shape();
         let output_back = network.layers[index].output.turned(machine);
         let out_gradient = output_back.input_gradient(machine, gradient);
-        output_back.add_gradients(machine, (gradient, &out_gradient), out, (&place.output, gradients));
+        let flow = (gradient, &out_gradient);
+        output_back.add_gradients(machine, flow, (out, between), (&place.output, gradients));
         let mut fused_gradient = machine.take(fused.len());
         attention_backward(
             machine.kernels(),
@@ -186,8 +187,8 @@ impl Pass<'_> {
     fn projections(
         &self,
         index: usize,
-        (input, fused_gradient): (&[f32], &[f32]),
-        gradient: &mut [f32],
+        (input, between): (&[f32], &Between),
+        (fused_gradient, gradient): (&[f32], &mut [f32]),
         gradients: &mut [f32],
     ) {
         let (network, place) = (self.network, &self.layout.layers[index]);
@@ -200,7 +201,7 @@ impl Pass<'_> {
         let fused_back = layer.fused.turned(machine);
         let normalised_gradient = fused_back.input_gradient(machine, fused_gradient);
         let flow = (fused_gradient, &normalised_gradient);
-        fused_back.add_gradients(machine, flow, &normalised, (&place.fused, gradients));
+        fused_back.add_gradients(machine, flow, (&normalised, between), (&place.fused, gradients));
         rms_norm_backward(
             machine.kernels(),
             (input, &normalised_gradient.numbers),

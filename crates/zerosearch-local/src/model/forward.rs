@@ -1,12 +1,16 @@
 //! The forward pass, from tokens to the last layer's output.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use zerosearch_learner::TokenId;
 
 use super::network::{Layer, Network};
+use super::projection::{Between, Projection};
 use crate::kernels::{AttentionRow, Buffer, KeyValueBlocks, attention, rms_norm, rotate, swiglu};
 
 /// Tokens to compute together: pieces of any number of rows, end to end, without padding.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Batch {
     /// The tokens.
     pub(crate) tokens: Vec<TokenId>,
@@ -14,6 +18,16 @@ pub(crate) struct Batch {
     pub(crate) positions: Vec<usize>,
     /// Which tokens belong to which row, and where that row's keys and values are.
     pub(crate) rows: Vec<AttentionRow>,
+    /// Whose tokens these are, in order, where several versions of the weights that share their matrices compute together;
+    /// without any, all are of the network that computes.
+    pub(crate) shares: Vec<Share>,
+}
+
+/// The tokens of a batch that one version of the weights reads.
+#[derive(Clone)]
+pub(crate) struct Share {
+    pub(crate) tokens: Range<usize>,
+    pub(crate) network: Arc<Network>,
 }
 
 impl Batch {
@@ -39,6 +53,16 @@ pub(crate) struct Attended {
     pub(super) log_sums: Buffer,
     /// What the heads made of the values, `[tokens][heads * head_width]`.
     pub(super) out: Buffer,
+    /// What lies between the factors on the way to queries, keys and values, and on the way from the heads.
+    pub(super) between: [Between; 2],
+}
+
+/// What the feed-forward leaves for its backward pass.
+pub(crate) struct FedForward {
+    /// Gates and ups, `[tokens][2 * mlp_width]`.
+    pub(super) gate_up: Buffer,
+    /// What lies between the factors on the way to them, and on the way down.
+    pub(super) between: [Between; 2],
 }
 
 impl Network {
@@ -70,7 +94,7 @@ impl Network {
         (blocks, slot): (&mut KeyValueBlocks, usize),
     ) {
         self.attend(index, stream, batch, (blocks, slot));
-        self.feed_forward(index, stream);
+        self.feed_forward(index, stream, batch);
     }
 
     /// The first half of a layer: adds what its attention makes of the stream.
@@ -84,7 +108,8 @@ impl Network {
         let layer = &self.layers[index];
         let machine = &self.machine;
         let normalised = self.normalised(stream, &layer.input_norm);
-        let mut fused = layer.fused.kept_product(machine, &normalised);
+        let mut fused = machine.kept_product(&normalised, &layer.fused.matrix);
+        let into_heads = self.adapt(|it| &it.layers[index].fused, &batch.shares, (&normalised, &mut fused));
         add_bias(&mut fused, &layer.fused_bias);
         let unnormalised = self.normalise_heads(layer, &mut fused);
         self.turn(&mut fused, &batch.positions, false);
@@ -100,18 +125,41 @@ impl Network {
             (blocks, slot),
             (&mut out, Some(&mut log_sums)),
         );
-        layer.output.add_product(machine, &out, stream);
-        Attended { fused, unnormalised, log_sums, out }
+        machine.add_product(&out, &layer.output.matrix, stream);
+        let from_heads = self.adapt(|it| &it.layers[index].output, &batch.shares, (&out, stream));
+        Attended { fused, unnormalised, log_sums, out, between: [into_heads, from_heads] }
     }
 
-    /// The second half: adds what the feed-forward makes of the stream. Returns gates and ups, `[tokens][2 * mlp_width]`.
-    pub(super) fn feed_forward(&self, index: usize, stream: &mut [f32]) -> Buffer {
-        let layer = &self.layers[index];
+    /// The second half: adds what the feed-forward makes of the stream.
+    pub(super) fn feed_forward(&self, index: usize, stream: &mut [f32], batch: &Batch) -> FedForward {
+        let (layer, machine) = (&self.layers[index], &self.machine);
         let normalised = self.normalised(stream, &layer.middle_norm);
-        let gate_up = layer.gate_up.product(&self.machine, &normalised);
+        let mut gate_up = machine.product(&normalised, &layer.gate_up.matrix);
+        let up = self.adapt(|it| &it.layers[index].gate_up, &batch.shares, (&normalised, &mut gate_up));
         let activated = self.activated(&gate_up);
-        layer.down.add_product(&self.machine, &activated, stream);
-        gate_up
+        machine.add_product(&activated, &layer.down.matrix, stream);
+        let down = self.adapt(|it| &it.layers[index].down, &batch.shares, (&activated, stream));
+        FedForward { gate_up, between: [up, down] }
+    }
+
+    /// Adds what adapters make of `values` on the way through `projection` to what its matrix made of them: of each token, that
+    /// of its own version. Returns what lies between the factors, where one version computes all.
+    pub(super) fn adapt(
+        &self,
+        projection: impl Fn(&Self) -> &Projection,
+        shares: &[Share],
+        (values, into): (&[f32], &mut [f32]),
+    ) -> Between {
+        if shares.is_empty() {
+            return projection(self).add_low_rank(&self.machine, values, into);
+        }
+        let matrix = &projection(self).matrix;
+        for Share { tokens, network } in shares {
+            let rows = |width: usize| tokens.start * width..tokens.end * width;
+            let (values, into) = (&values[rows(matrix.inner())], &mut into[rows(matrix.columns())]);
+            projection(network).add_low_rank(&self.machine, values, into);
+        }
+        None
     }
 
     pub(super) fn normalised(&self, values: &[f32], weight: &[f32]) -> Buffer {
@@ -146,11 +194,11 @@ impl Network {
         })
     }
 
-    pub(super) fn query_columns(&self) -> std::ops::Range<usize> {
+    pub(super) fn query_columns(&self) -> Range<usize> {
         0..self.config.heads * self.config.head_width
     }
 
-    pub(super) fn key_columns(&self) -> std::ops::Range<usize> {
+    pub(super) fn key_columns(&self) -> Range<usize> {
         let from = self.config.heads * self.config.head_width;
         from..from + self.config.kv_heads * self.config.head_width
     }
@@ -168,7 +216,7 @@ fn add_bias(rows: &mut [f32], bias: &[f32]) {
 }
 
 /// Puts columns from [`Machine::gather`](super::Machine::gather) back.
-pub(super) fn scatter(from: &[f32], rows: &mut [f32], width: usize, columns: std::ops::Range<usize>) {
+pub(super) fn scatter(from: &[f32], rows: &mut [f32], width: usize, columns: Range<usize>) {
     for (row, from) in rows.chunks_exact_mut(width).zip(from.chunks_exact(columns.len())) {
         row[columns.clone()].copy_from_slice(from);
     }

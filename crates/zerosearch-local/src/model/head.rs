@@ -1,7 +1,11 @@
 //! The language-model head, computed only where a log-probability is wanted and a few positions at a time.
 
+use std::sync::Arc;
+
+use super::Batch;
+use super::forward::Share;
 use super::layout::ProjectionLayout;
-use super::projection::Turned;
+use super::projection::{Between, Turned};
 use super::{Machine, Network};
 use crate::kernels::{Buffer, LogSoftmax, RowGradient, log_softmax_rows, logits_gradient, rms_norm_backward};
 
@@ -42,10 +46,22 @@ pub(super) struct HeadGradients<'a> {
 pub(crate) type Slopes = (f32, f32);
 
 impl Network {
-    /// Logits at `positions` of the last layer's output, `[positions][vocabulary]`.
-    pub(crate) fn logits(&self, stream: &[f32], positions: &[usize]) -> Buffer {
+    /// Logits at `positions` (ascending) of the last layer's output for `batch`, `[positions][vocabulary]`.
+    pub(crate) fn logits(&self, stream: &[f32], positions: &[usize], batch: &Batch) -> Buffer {
         let (_, normalised) = self.head_input(stream, positions.iter().copied());
-        self.head.product(&self.machine, &normalised)
+        let before = |token: usize| positions.partition_point(|&position| position < token);
+        let share = |Share { tokens, network }: &Share| Share {
+            tokens: before(tokens.start)..before(tokens.end),
+            network: Arc::clone(network),
+        };
+        self.through_head(&normalised, &batch.shares.iter().map(share).collect::<Vec<_>>()).0
+    }
+
+    /// What the head makes of rows that are normalised, and what lies between its factors.
+    fn through_head(&self, normalised: &[f32], shares: &[Share]) -> (Buffer, Between) {
+        let mut logits = self.machine.product(normalised, &self.head.matrix);
+        let between = self.adapt(|it| &it.head, shares, (normalised, &mut logits));
+        (logits, between)
     }
 
     /// The log-probability of each target under softmax(logits / temperature).
@@ -58,7 +74,7 @@ impl Network {
         let mut out = Vec::with_capacity(targets.len());
         for targets in targets.chunks(LOGITS_AT_ONCE) {
             let (_, normalised) = self.head_input(stream, targets.iter().map(|target| target.from));
-            let logits = self.head.product(&self.machine, &normalised);
+            let (logits, _) = self.through_head(&normalised, &[]);
             let (_, predictions) = predict(&self.machine, &logits, targets, temperature);
             out.extend(predictions);
         }
@@ -77,7 +93,7 @@ impl Network {
         let mut out = Vec::with_capacity(targets.len());
         for (chunk, targets) in targets.chunks(LOGITS_AT_ONCE).enumerate() {
             let (rows, normalised) = self.head_input(stream, targets.iter().map(|target| target.from));
-            let mut logits = self.head.product(&self.machine, &normalised);
+            let (mut logits, between) = self.through_head(&normalised, &[]);
             let (sums, predictions) = predict(&self.machine, &logits, targets, temperature);
             let row_gradients: Vec<(LogSoftmax, RowGradient)> = (0..targets.len())
                 .map(|index| {
@@ -90,7 +106,7 @@ impl Network {
             let (head, place) = gradients.head;
             let normalised_gradient = head.input_gradient(&self.machine, &logits);
             let flow = (&*logits, &normalised_gradient);
-            head.add_gradients(&self.machine, flow, &normalised, (place, gradients.all));
+            head.add_gradients(&self.machine, flow, (&normalised, &between), (place, gradients.all));
             self.norm_gradient((&rows, &normalised_gradient.numbers), targets, gradients);
             out.extend(predictions);
         }

@@ -19,7 +19,7 @@ mod shapes;
 
 pub(crate) use adapter::AdapterShape;
 pub(crate) use backward::Pass;
-pub(crate) use forward::Batch;
+pub(crate) use forward::{Batch, Share};
 pub(crate) use head::{LOGITS_AT_ONCE, Predictions, Target};
 pub(crate) use layout::Layout;
 pub(crate) use machine::Machine;

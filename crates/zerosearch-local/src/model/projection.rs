@@ -57,30 +57,13 @@ impl Projection {
         Self { matrix: Arc::clone(&self.matrix), low_rank }
     }
 
-    /// `y` for each row of `values`.
-    pub(super) fn product(&self, machine: &Machine, values: &[f32]) -> Buffer {
-        let mut out = machine.product(values, &self.matrix);
-        self.add_low_rank(machine, values, &mut out);
-        out
-    }
-
-    /// As [`Projection::product`], in room from [`Machine::keep`].
-    pub(super) fn kept_product(&self, machine: &Machine, values: &[f32]) -> Buffer {
-        let mut out = machine.kept_product(values, &self.matrix);
-        self.add_low_rank(machine, values, &mut out);
-        out
-    }
-
-    /// `into += y`
-    pub(super) fn add_product(&self, machine: &Machine, values: &[f32], into: &mut [f32]) {
-        machine.add_product(values, &self.matrix, into);
-        self.add_low_rank(machine, values, into);
-    }
-
-    fn add_low_rank(&self, machine: &Machine, values: &[f32], into: &mut [f32]) {
-        if let Some(LowRank { a, b, .. }) = self.low_rank.as_deref() {
-            machine.add_product(&machine.product(values, a), b, into);
-        }
+    /// `into += scale * (x A^T) B^T` for each row `x` of `values`, which [`Projection::matrix`] is yet to be applied to or
+    /// has been.
+    pub(super) fn add_low_rank(&self, machine: &Machine, values: &[f32], into: &mut [f32]) -> Between {
+        let LowRank { a, b, .. } = self.low_rank.as_deref()?;
+        let between = machine.kept_product(values, a);
+        machine.add_product(&between, b, into);
+        Some(between)
     }
 
     /// Lays it out for the way back. That is done where it is needed: it takes little beside the products, and keeping
@@ -111,11 +94,14 @@ struct TurnedLowRank<'a> {
     b: Panels,
 }
 
+/// What lies between an adapter's factors, `x A^T`, where there is an adapter.
+pub(super) type Between = Option<Buffer>;
+
 /// The gradient of a projection's input.
 pub(super) struct InputGradient {
     pub(super) numbers: Buffer,
     /// That of what lies between the factors, `scale * dy B`.
-    between: Option<Buffer>,
+    between: Between,
 }
 
 impl Turned<'_> {
@@ -131,23 +117,29 @@ impl Turned<'_> {
     }
 
     /// Adds to the gradients of whatever has a place, from `dy` and what it became: `dW += dy^T x`,
-    /// `dA += scale * (dy B)^T x`, `dB += scale * dy^T (x A^T)`.
+    /// `dA += scale * (dy B)^T x`, `dB += scale * dy^T (x A^T)`; of the way there, `x` and `x A^T`.
     pub(super) fn add_gradients(
         &self,
         machine: &Machine,
         (out_gradient, back): (&[f32], &InputGradient),
-        input: &[f32],
+        (input, between): (&[f32], &Between),
         (place, gradients): (&ProjectionLayout, &mut [f32]),
     ) {
         let (outputs, inputs) = (self.matrix.inner(), self.matrix.columns());
         if !place.matrix.is_empty() {
             machine.add_weight_gradient(out_gradient, input, inputs, &mut gradients[place.matrix.clone()]);
         }
-        let (Some(TurnedLowRank { it, .. }), Some(between)) = (&self.low_rank, &back.between) else { return };
-        machine.add_weight_gradient(between, input, inputs, &mut gradients[span_of_a(&place.factors)]);
+        let Some(TurnedLowRank { it, .. }) = &self.low_rank else { return };
+        let (Some(between), Some(between_gradient)) = (between, &back.between) else { return };
+        machine.add_weight_gradient(
+            between_gradient,
+            input,
+            inputs,
+            &mut gradients[span_of_a(&place.factors)],
+        );
         let ranks = ranks(&place.factors, inputs);
         let mut gradient = machine.zeroed(outputs * ranks);
-        machine.add_weight_gradient(out_gradient, &machine.product(input, &it.a), ranks, &mut gradient);
+        machine.add_weight_gradient(out_gradient, between, ranks, &mut gradient);
         for_each_row_of_b(&place.factors, ranks, |inside, common| {
             let to = &mut gradients[inside];
             to.iter_mut().zip(&gradient[common]).for_each(|(to, from)| *to += it.scale * from);

@@ -1,7 +1,8 @@
 //! A recording: what a layer's forward pass leaves for its backward pass.
 
 use super::Network;
-use super::forward::{Attended, Batch};
+use super::forward::{Attended, Batch, FedForward};
+use super::projection::Between;
 use crate::kernels::{Buffer, KeyValueBlocks, Stored};
 
 /// What one layer leaves.
@@ -11,6 +12,8 @@ pub(crate) struct Recording {
     pub(super) middle: Buffer,
     /// Gates and ups: the largest part by far, so in the arithmetic's own numbers.
     pub(super) gate_up: Stored,
+    /// What lies between the factors on the way to them, and on the way down.
+    pub(super) between: [Between; 2],
 }
 
 impl Recording {
@@ -25,9 +28,9 @@ impl Recording {
         let machine = &network.machine;
         let attended = network.attend(index, stream, batch, (blocks, 0));
         let middle = machine.keep_copy(stream);
-        let gate_up = network.feed_forward(index, stream);
+        let FedForward { gate_up, between } = network.feed_forward(index, stream, batch);
         let gate_up = Stored::of(machine.arithmetic, gate_up, machine.kernels());
-        Self { attended, middle, gate_up }
+        Self { attended, middle, gate_up, between }
     }
 
     /// Bytes for one token of a model, the layer's input included.

@@ -1,10 +1,10 @@
 //! The prefix cache: blocks of keys and values, found again by the tokens that they hold.
 //!
 //! A full block is known by its tokens and by the block before it, so a chain of blocks stands for one prefix and
-//! for no other. Blocks in use are counted; those that nobody uses stay until room is needed, the longest unused
+//! for no other; the first follows the beginning of the version of the weights that computed it. Blocks in use are counted; those that nobody uses stay until room is needed, the longest unused
 //! first.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use zerosearch_learner::TokenId;
 
@@ -12,9 +12,6 @@ use crate::kernels::{BLOCK, KeyValueBlocks};
 
 /// What makes a full block findable: the serial number of the block before it, and its tokens.
 type Key = (u64, [TokenId; BLOCK]);
-
-/// The serial number of "nothing before it".
-pub(super) const START: u64 = 0;
 
 #[derive(Default)]
 struct Entry {
@@ -46,7 +43,7 @@ impl Cache {
             free: Vec::new(),
             unused: BTreeMap::new(),
             capacity,
-            clock: START,
+            clock: 0,
         }
     }
 
@@ -54,14 +51,54 @@ impl Cache {
         self.capacity
     }
 
-    /// The longest chain of known blocks at the start of `tokens`, now in use by the caller, and the serial number of its
-    /// last block.
-    pub(super) fn find(&mut self, tokens: &[TokenId]) -> (Vec<u32>, u64) {
+    /// A serial number for prefixes of their own to follow.
+    pub(super) fn begin(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    /// Frees every block of the prefixes that follow `beginning`, which nobody uses.
+    pub(super) fn forget(&mut self, beginning: u64) {
+        let mut known: Vec<(u64, u64, u32)> =
+            self.known.iter().filter_map(|(key, &block)| Some((self.serial(block)?, key.0, block))).collect();
+        // A block is published after the one before it.
+        known.sort_unstable();
+        let mut forgotten = HashSet::from([beginning]);
+        for (serial, before, block) in known {
+            let entry = &mut self.entries[block as usize];
+            if entry.users > 0 || !forgotten.contains(&before) {
+                continue;
+            }
+            forgotten.insert(serial);
+            self.unused.remove(&entry.unused_since);
+            if let Some((_, key)) = entry.known.take() {
+                self.known.remove(&key);
+            }
+            self.free.push(block);
+        }
+    }
+
+    /// Gives back the memory of the blocks, if none of them is in use or known.
+    pub(super) fn clear(&mut self) {
+        if self.known.is_empty() && self.free.len() == self.entries.len() {
+            self.blocks.clear();
+            self.entries.clear();
+            self.free.clear();
+        }
+    }
+
+    fn serial(&self, block: u32) -> Option<u64> {
+        self.entries[block as usize].known.map(|(serial, _)| serial)
+    }
+
+    /// The longest chain of known blocks at the start of `tokens` after `beginning`, now in use by the caller, and the serial
+    /// number of its last block.
+    pub(super) fn find(&mut self, beginning: u64, tokens: &[TokenId]) -> (Vec<u32>, u64) {
         let mut chain = Vec::new();
-        let mut serial = START;
+        let mut serial = beginning;
         for piece in tokens.as_chunks::<BLOCK>().0 {
             let Some(&block) = self.known.get(&(serial, *piece)) else { break };
-            serial = self.entries[block as usize].known.map_or(START, |(serial, _)| serial);
+            serial = self.serial(block).unwrap_or(serial);
             self.hold(block);
             chain.push(block);
         }
@@ -80,7 +117,7 @@ impl Cache {
     pub(super) fn publish(&mut self, block: u32, before: u64, tokens: [TokenId; BLOCK]) -> u64 {
         let key = (before, tokens);
         if let Some(&other) = self.known.get(&key) {
-            return self.entries[other as usize].known.map_or(START, |(serial, _)| serial);
+            return self.serial(other).unwrap_or(before);
         }
         self.clock += 1;
         self.entries[block as usize].known = Some((self.clock, key));
@@ -143,6 +180,8 @@ mod tests {
         Cache::new(KeyValueBlocks::new(Arithmetic::F32, [1, 1, 2], &Workspace::default()), capacity)
     }
 
+    const BEGINNING: u64 = 0;
+
     fn tokens(value: TokenId) -> [TokenId; BLOCK] {
         [value; BLOCK]
     }
@@ -151,26 +190,45 @@ mod tests {
     fn a_prefix_is_found_again_and_only_that_prefix() {
         let mut cache = cache(8);
         let first = cache.allocate().unwrap();
-        let serial = cache.publish(first, START, tokens(1));
+        let serial = cache.publish(first, BEGINNING, tokens(1));
         let second = cache.allocate().unwrap();
         cache.publish(second, serial, tokens(2));
         let both = [tokens(1), tokens(2)].concat();
-        assert_eq!(cache.find(&both).0, [first, second]);
-        assert_eq!(cache.find(&both[..BLOCK + 3]).0, [first]);
-        assert!(cache.find(&tokens(2)).0.is_empty(), "the second block does not start a row");
+        assert_eq!(cache.find(BEGINNING, &both).0, [first, second]);
+        assert_eq!(cache.find(BEGINNING, &both[..BLOCK + 3]).0, [first]);
+        assert!(cache.find(BEGINNING, &tokens(2)).0.is_empty(), "the second block does not start a row");
     }
 
     #[test]
     fn the_longest_unused_block_makes_room() {
         let mut cache = cache(2);
         let (old, young) = (cache.allocate().unwrap(), cache.allocate().unwrap());
-        cache.publish(old, START, tokens(1));
-        cache.publish(young, START, tokens(2));
+        cache.publish(old, BEGINNING, tokens(1));
+        cache.publish(young, BEGINNING, tokens(2));
         assert_eq!(cache.allocate(), None);
         cache.release(&[old]);
         cache.release(&[young]);
         assert_eq!(cache.allocate(), Some(old));
-        assert!(cache.find(&tokens(1)).0.is_empty());
-        assert_eq!(cache.find(&tokens(2)).0, [young]);
+        assert!(cache.find(BEGINNING, &tokens(1)).0.is_empty());
+        assert_eq!(cache.find(BEGINNING, &tokens(2)).0, [young]);
+    }
+
+    #[test]
+    fn versions_do_not_find_each_others_prefixes_and_one_can_be_forgotten() {
+        let mut cache = cache(3);
+        let (one, other) = (cache.begin(), cache.begin());
+        let blocks: Vec<u32> = (0..3).map(|_| cache.allocate().unwrap()).collect();
+        let serial = cache.publish(blocks[0], one, tokens(1));
+        cache.publish(blocks[1], serial, tokens(2));
+        cache.publish(blocks[2], other, tokens(1));
+        assert_eq!(cache.find(one, &tokens(1)).0, [blocks[0]]);
+        assert_eq!(cache.find(other, &tokens(1)).0, [blocks[2]]);
+        cache.release(&[blocks[0], blocks[2]]);
+        cache.release(&blocks);
+        cache.forget(one);
+        assert!(cache.find(one, &tokens(1)).0.is_empty());
+        let room: Vec<Option<u32>> = (0..2).map(|_| cache.allocate()).collect();
+        assert!(room.iter().all(|block| block.is_some_and(|block| block != blocks[2])), "{room:?}");
+        assert_eq!(cache.find(other, &tokens(1)).0, [blocks[2]], "the other's is still there");
     }
 }

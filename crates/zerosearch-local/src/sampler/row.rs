@@ -1,15 +1,19 @@
 //! One request on its way through the sampler.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 use zerosearch_learner::text::Text;
 use zerosearch_learner::{LearnerError, Listener, Result, Sample, SamplingRequest, StopReason, TokenId};
 
-use super::cache::{Cache, START};
+use super::cache::Cache;
 use super::stop::StopMatcher;
+use super::version::Version;
 use crate::kernels::BLOCK;
 
-/// A request and who waits for it.
+/// A request, who continues it, and who waits for it.
 pub(super) struct Call {
+    pub(super) version: Arc<Version>,
     pub(super) request: SamplingRequest,
     pub(super) listener: Option<Listener>,
     pub(super) reply: oneshot::Sender<Result<Sample>>,
@@ -23,8 +27,8 @@ pub(super) struct Row {
     /// How many of them have keys and values, or will after the forward pass that is being put together.
     pub(super) computed: usize,
     pub(super) blocks: Vec<u32>,
-    /// Where its last token lies in the forward pass that is being put together, if it takes part.
-    pub(super) end: Option<usize>,
+    /// Its tokens in the forward pass that is being put together, by where they begin in the row, if it takes part.
+    pub(super) from: Option<usize>,
     /// Why it leaves without a sample.
     failure: Option<LearnerError>,
     /// Blocks that the row may come to need in all.
@@ -41,19 +45,19 @@ impl Row {
         (request.prompt.len() + request.max_tokens).div_ceil(BLOCK)
     }
 
-    /// Enters with the part of the prompt that the cache knows; the last token is always computed.
-    pub(super) fn enter(call: Call, cache: &mut Cache) -> Self {
+    /// Enters with the part of the prompt that the cache knows after `beginning`; the last token is always computed.
+    pub(super) fn enter(call: Call, beginning: u64, cache: &mut Cache) -> Self {
         let prompt = &call.request.prompt;
-        let (blocks, serial) = cache.find(&prompt[..prompt.len() - 1]);
+        let (blocks, serial) = cache.find(beginning, &prompt[..prompt.len() - 1]);
         Self {
             tokens: prompt.clone(),
             computed: blocks.len() * BLOCK,
-            end: None,
+            from: None,
             failure: None,
             reserved: Self::blocks_needed(&call.request),
             sample: Sample::default(),
             stop: StopMatcher::new(&call.request.stop_strings),
-            published: (blocks.len(), if blocks.is_empty() { START } else { serial }),
+            published: (blocks.len(), serial),
             blocks,
             call,
         }
@@ -141,9 +145,11 @@ mod tests {
     use crate::kernels::{Arithmetic, KeyValueBlocks, Workspace};
 
     /// A row of one pass that reads `tokens` at once, and how many of them it computes.
-    fn enter(tokens: &[TokenId], cache: &mut Cache) -> (Row, usize) {
+    fn enter(version: &Arc<Version>, tokens: &[TokenId], cache: &mut Cache) -> (Row, usize) {
         let request = SamplingRequest::of_length(tokens.to_vec(), 1, 0);
-        let mut row = Row::enter(Call { request, listener: None, reply: oneshot::channel().0 }, cache);
+        let version = Arc::clone(version);
+        let call = Call { version, request, listener: None, reply: oneshot::channel().0 };
+        let mut row = Row::enter(call, 0, cache);
         let from = row.advance(usize::MAX, cache).unwrap();
         let computed = row.computed - from;
         (row, computed)
@@ -153,11 +159,12 @@ mod tests {
     /// whole block (and at least one token, whose output predicts the next).
     #[test]
     fn a_group_that_enters_together_computes_its_prompt_once() {
+        let version = Arc::new(Version::alone(Arc::clone(crate::policy::tests::tiny().network())));
         for (length, rest) in [(4 * BLOCK, BLOCK), (4 * BLOCK + 1, 1), (4 * BLOCK + 7, 7)] {
             let mut cache =
                 Cache::new(KeyValueBlocks::new(Arithmetic::F32, [1, 1, 2], &Workspace::default()), 100);
             let prompt: Vec<TokenId> = (0..length as TokenId).collect();
-            let rows: Vec<(Row, usize)> = (0..8).map(|_| enter(&prompt, &mut cache)).collect();
+            let rows: Vec<(Row, usize)> = (0..8).map(|_| enter(&version, &prompt, &mut cache)).collect();
             let computed: Vec<usize> = rows.iter().map(|row| row.1).collect();
             assert_eq!(computed[0], length);
             assert_eq!(computed[1..], [rest; 7]);

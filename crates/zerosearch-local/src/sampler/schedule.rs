@@ -1,6 +1,6 @@
 //! The scheduler: puts forward passes together from whatever is waiting, and hands out the tokens.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -11,9 +11,10 @@ use zerosearch_learner::{LearnerError, Listener, Result, Sample, SamplingRequest
 use super::cache::Cache;
 use super::pick::pick;
 use super::row::{Call, Row};
+use super::version::Version;
 use crate::kernels::{Arithmetic, BLOCK, KeyValueBlocks, Workspace};
 use crate::model::config::ModelConfig;
-use crate::model::{Batch, Network};
+use crate::model::{Batch, Machine, Network, Share};
 
 /// Rows in one forward pass at most.
 const ROWS: usize = 256;
@@ -25,8 +26,16 @@ const TOKENS: usize = 1024;
 
 /// The front of a scheduler's thread; dropping it ends the thread after its current pass.
 pub(crate) struct Sampler {
-    calls: Sender<Call>,
+    messages: Sender<Message>,
     capacity: usize,
+}
+
+/// What a scheduler is told.
+enum Message {
+    /// To continue a prompt.
+    Call(Box<Call>),
+    /// That the version of this name is gone.
+    Gone(usize),
 }
 
 impl Sampler {
@@ -41,27 +50,30 @@ impl Sampler {
         blocks_of(config, arithmetic, &Workspace::default()).block_bytes() / BLOCK
     }
 
-    /// Starts a scheduler whose cache takes at most `cache_bytes`.
-    pub(crate) fn start(network: Arc<Network>, text: Arc<Text>, cache_bytes: usize) -> Self {
-        let machine = &network.machine;
+    /// Starts a scheduler for `network` and what shares its matrices, whose cache takes at most `cache_bytes`.
+    pub(crate) fn start(network: &Network, text: Arc<Text>, cache_bytes: usize) -> Self {
+        let machine = network.machine.clone();
         let blocks = blocks_of(&network.config, machine.arithmetic, machine.threads.key_values());
         let capacity = capacity(&network.config, &blocks, cache_bytes);
-        let (calls, incoming) = channel();
+        let (messages, incoming) = channel();
         let scheduler = Scheduler {
-            network,
+            machine,
+            context_length: network.config.context_length,
             text,
             cache: Cache::new(blocks, capacity),
+            beginnings: HashMap::new(),
             waiting: VecDeque::new(),
             active: Vec::new(),
         };
         std::thread::spawn(move || scheduler.serve(&incoming));
-        Self { calls, capacity }
+        Self { messages, capacity }
     }
 
-    /// Hands a request in, whose tokens are told to `listener`. It must have been checked: at least one prompt token, at least
-    /// one new one, no unknown token.
+    /// Has `version` continue a request, whose tokens are told to `listener`. It must have been checked: at least one prompt token,
+    /// at least one new one, no unknown token.
     pub(crate) async fn sample(
         &self,
+        version: Arc<Version>,
         request: SamplingRequest,
         listener: Option<Listener>,
     ) -> Result<Sample> {
@@ -75,8 +87,15 @@ impl Sampler {
         }
         let (reply, answer) = oneshot::channel();
         let stopped = || LearnerError::Stopped("the sampling thread has ended".into());
-        self.calls.send(Call { request, listener, reply }).map_err(|_| stopped())?;
+        let call = Box::new(Call { version, request, listener, reply });
+        self.messages.send(Message::Call(call)).map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
+    }
+
+    /// Nobody will ask the version of this name any more.
+    pub(super) fn forget(&self, version: usize) {
+        // A thread that has ended has nothing to forget.
+        let _ = self.messages.send(Message::Gone(version));
     }
 }
 
@@ -90,27 +109,42 @@ fn capacity(config: &ModelConfig, blocks: &KeyValueBlocks, cache_bytes: usize) -
 }
 
 struct Scheduler {
-    network: Arc<Network>,
+    machine: Machine,
+    context_length: usize,
     text: Arc<Text>,
     cache: Cache,
+    /// By the names of versions, what every prefix of each follows in the cache.
+    beginnings: HashMap<usize, u64>,
     waiting: VecDeque<Call>,
     active: Vec<Row>,
 }
 
 impl Scheduler {
-    fn serve(mut self, incoming: &Receiver<Call>) {
-        let threads = Arc::clone(&self.network.machine.threads);
+    fn serve(mut self, incoming: &Receiver<Message>) {
+        let threads = Arc::clone(&self.machine.threads);
         loop {
             if self.active.is_empty() && self.waiting.is_empty() {
                 match incoming.recv() {
-                    Ok(call) => self.waiting.push_back(call),
+                    Ok(message) => self.hear(message),
                     Err(_) => return,
                 }
             }
             let _pass = threads.pass();
-            self.waiting.extend(incoming.try_iter());
+            incoming.try_iter().for_each(|message| self.hear(message));
             self.forget_the_dropped();
             self.pass();
+        }
+    }
+
+    fn hear(&mut self, message: Message) {
+        match message {
+            Message::Call(call) => self.waiting.push_back(*call),
+            Message::Gone(version) => {
+                if let Some(beginning) = self.beginnings.remove(&version) {
+                    self.cache.forget(beginning);
+                    self.cache.clear();
+                }
+            }
         }
     }
 
@@ -125,62 +159,82 @@ impl Scheduler {
 
     /// One forward pass, and one token for every row whose prompt is read.
     fn pass(&mut self) {
-        let batch = self.assemble();
-        if batch.tokens.is_empty() {
-            return;
-        }
-        let stream = self.network.forward(&batch, &mut self.cache.blocks);
-        let ready: Vec<(usize, usize)> = self
-            .active
-            .iter_mut()
-            .enumerate()
-            .filter_map(|(index, row)| row.end.take().filter(|_| row.pending() == 0).map(|end| (index, end)))
-            .collect();
-        let chosen = self.choose(&stream, &ready);
+        self.take_tokens();
+        let (batch, ready) = self.assemble();
+        let Some(Share { network, .. }) = batch.shares.first() else { return };
+        let stream = network.forward(&batch, &mut self.cache.blocks);
+        let chosen = self.choose(network, (&stream, &batch), &ready);
         self.append(&ready, &chosen);
     }
 
-    /// Decoding rows first, one token each; then prompts, as much as fits; then new rows.
-    fn assemble(&mut self) -> Batch {
-        let mut batch = Batch::default();
+    /// Takes tokens into the next forward pass: decoding rows first, one token each; then prompts, as much as fits; then new
+    /// rows.
+    fn take_tokens(&mut self) {
+        let mut count = 0;
         self.active.sort_by_key(|row| row.pending() > 1);
         for row in &mut self.active {
-            let limit = if row.pending() == 1 { 1 } else { TOKENS.saturating_sub(batch.tokens.len()) };
-            take(row, limit, &mut batch, &mut self.cache);
+            let limit = if row.pending() == 1 { 1 } else { TOKENS.saturating_sub(count) };
+            count += take(row, limit, &mut self.cache);
         }
-        while batch.tokens.len() < TOKENS && self.active.len() < ROWS {
+        while count < TOKENS && self.active.len() < ROWS {
             let Some(call) = self.waiting.front() else { break };
             let reserved: usize = self.active.iter().map(|row| row.reserved).sum();
             if reserved + Row::blocks_needed(&call.request) > self.cache.capacity() {
                 break;
             }
             let Some(call) = self.waiting.pop_front() else { break };
-            let mut row = Row::enter(call, &mut self.cache);
-            take(&mut row, TOKENS - batch.tokens.len(), &mut batch, &mut self.cache);
+            let version = self.beginnings.entry(call.version.name());
+            let beginning = *version.or_insert_with(|| self.cache.begin());
+            let mut row = Row::enter(call, beginning, &mut self.cache);
+            count += take(&mut row, TOKENS - count, &mut self.cache);
             self.active.push(row);
         }
-        batch
     }
 
-    fn choose(&self, stream: &[f32], ready: &[(usize, usize)]) -> Vec<(TokenId, f32)> {
-        let machine = &self.network.machine;
+    /// The tokens that were taken, those of one version side by side, and the rows that are ready for a next token, each with
+    /// where its last one lies in the batch.
+    fn assemble(&mut self) -> (Batch, Vec<(usize, usize)>) {
+        self.active.sort_by_key(|row| row.call.version.name());
+        let (mut batch, mut ready) = (Batch::default(), Vec::new());
+        for (index, row) in self.active.iter_mut().enumerate() {
+            let Some(from) = row.from.take() else { continue };
+            let start = batch.tokens.len();
+            batch.push(&row.tokens[from..row.computed], from, row.blocks.clone());
+            let end = batch.tokens.len();
+            let network = &row.call.version.network;
+            match batch.shares.last_mut().filter(|share| Arc::ptr_eq(&share.network, network)) {
+                Some(share) => share.tokens.end = end,
+                None => batch.shares.push(Share { tokens: start..end, network: Arc::clone(network) }),
+            }
+            if row.pending() == 0 {
+                ready.push((index, end - 1));
+            }
+        }
+        (batch, ready)
+    }
+
+    fn choose(
+        &self,
+        network: &Network,
+        (stream, batch): (&[f32], &Batch),
+        ready: &[(usize, usize)],
+    ) -> Vec<(TokenId, f32)> {
         let ends: Vec<usize> = ready.iter().map(|&(_, end)| end).collect();
-        let logits = self.network.logits(stream, &ends);
-        let vocabulary = self.network.config.vocabulary;
+        let logits = network.logits(stream, &ends, batch);
+        let vocabulary = network.config.vocabulary;
         let mut chosen = vec![(0, 0.0); ready.len()];
-        machine.threads.each_chunk(&mut chosen, 1, |index, chosen| {
+        self.machine.threads.each_chunk(&mut chosen, 1, |index, chosen| {
             let row = &self.active[ready[index].0];
             let logits = &logits[index * vocabulary..][..vocabulary];
-            chosen[0] = pick(machine.isa, logits, &row.call.request, row.written());
+            chosen[0] = pick(self.machine.isa, logits, &row.call.request, row.written());
         });
         chosen
     }
 
     fn append(&mut self, ready: &[(usize, usize)], chosen: &[(TokenId, f32)]) {
-        let context_length = self.network.config.context_length;
         let mut done = vec![false; self.active.len()];
         for (&(row, _), &(token, logprob)) in ready.iter().zip(chosen) {
-            done[row] = self.active[row].append(token, logprob, &self.text, context_length);
+            done[row] = self.active[row].append(token, logprob, &self.text, self.context_length);
         }
         let mut done = done.into_iter();
         let finished: Vec<Row> = self.active.extract_if(.., |_| done.next().unwrap_or(false)).collect();
@@ -188,13 +242,8 @@ impl Scheduler {
     }
 }
 
-/// Puts up to `limit` of a row's pending tokens into the batch. A row that finds no block waits for the next pass.
-fn take(row: &mut Row, limit: usize, batch: &mut Batch, cache: &mut Cache) {
-    if limit == 0 {
-        return;
-    }
-    if let Some(from) = row.advance(limit, cache) {
-        batch.push(&row.tokens[from..row.computed], from, row.blocks.clone());
-        row.end = Some(batch.tokens.len() - 1);
-    }
+/// Takes up to `limit` of a row's pending tokens into the next pass; says how many. A row that finds no block waits for the one after.
+fn take(row: &mut Row, limit: usize, cache: &mut Cache) -> usize {
+    row.from = if limit == 0 { None } else { row.advance(limit, cache) };
+    row.from.map_or(0, |from| row.computed - from)
 }
