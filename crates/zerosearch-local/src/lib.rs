@@ -22,6 +22,6 @@ pub use learner::LocalLearner;
 pub use model::adapter::{AdapterShape, AdapterTarget};
 pub use model::config::{Family, Llama3Scaling, ModelConfig};
 pub use options::{LearnerOptions, PolicyOptions};
-pub use policy::LocalPolicy;
+pub use policy::{LocalPolicy, WeakPolicy};
 pub use state::FILE as STATE_FILE;
 pub use weights::{Adapter, Checkpoint, Dtype, Origin, export, refuse_if_too_large};

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use zerosearch_learner::text::Text;
 use zerosearch_learner::{Boxed, LearnerError, Listener, Policy, Result, Sample, SamplingRequest, TokenId};
@@ -30,6 +30,21 @@ pub struct LocalPolicy {
     options: PolicyOptions,
 }
 
+/// Knows a policy without keeping it in memory.
+pub struct WeakPolicy {
+    version: Weak<Version>,
+    text: Arc<Text>,
+    options: PolicyOptions,
+}
+
+impl WeakPolicy {
+    /// The policy, if anybody still holds it or one that was adapted from it.
+    pub fn upgrade(&self) -> Option<LocalPolicy> {
+        let version = self.version.upgrade()?;
+        Some(LocalPolicy { version, text: Arc::clone(&self.text), options: self.options.clone() })
+    }
+}
+
 impl LocalPolicy {
     /// Reads a checkpoint's weights, one matrix after another. Refused before anything is read when they would not fit this
     /// machine, when the cache has no room for one row, or when the machine lacks the instruction set.
@@ -53,6 +68,25 @@ impl LocalPolicy {
     pub fn adapted(&self, adapter: &Adapter) -> Self {
         let factors = (&*adapter.weights, adapter.shape().scale());
         self.beside(Arc::new(self.network().adapted(&adapter.layout, factors)))
+    }
+
+    /// The same weights as a policy of its own, which remembers none of what this one has read.
+    pub fn anew(&self) -> Self {
+        self.beside(Arc::clone(self.network()))
+    }
+
+    /// Bytes of keys and values of one token.
+    pub fn key_value_bytes(&self) -> usize {
+        Sampler::bytes_per_token(&self.network().config, self.options.arithmetic)
+    }
+
+    /// Knows it without keeping it.
+    pub fn downgrade(&self) -> WeakPolicy {
+        WeakPolicy {
+            version: Arc::downgrade(&self.version),
+            text: Arc::clone(&self.text),
+            options: self.options.clone(),
+        }
     }
 
     /// Another version over the same matrices, sampled together with this one.

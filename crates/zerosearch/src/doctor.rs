@@ -7,8 +7,8 @@ use serde::Serialize;
 use zerosearch_local::weights::{available_bytes, machine_bytes};
 use zerosearch_local::{Arithmetic, Isa, Threads, measure};
 
-use crate::config::{Adapter, EngineName, Model, Plan};
-use crate::learners::{Pool, conversation, needs};
+use crate::config::{EngineName, Plan};
+use crate::learners::{Pool, conversation, needs, shares_base};
 
 /// What was found.
 #[derive(Debug, Serialize)]
@@ -91,12 +91,16 @@ async fn needs_of(plan: &Plan) -> Result<Vec<Need>> {
     let policy = needs((&plan.model, &plan.adapter), conversation(plan), &pool).await?;
     let mut found = vec![("the policy that is trained", policy.training)];
     let simulated = plan.rollout.engine == EngineName::Simulated && plan.simulator.urls.is_empty();
-    if plan.rl.kl_coef > 0.0 || (simulated && plan.simulator.model.is_empty()) {
+    let player = plan.simulator_model().filter(|_| simulated);
+    if plan.rl.kl_coef > 0.0 || (simulated && player.is_none()) {
         found.push(("the weights that it starts from", policy.start));
     }
-    if simulated && !plan.simulator.model.is_empty() {
-        let model = Model { path: plan.simulator.model.clone(), ..plan.model.clone() };
-        found.push(("the simulator", needs((&model, &Adapter::default()), 0, &pool).await?.sampling));
+    if let Some((model, adapter)) = player {
+        let needs = needs((&model, &adapter), 0, &pool).await?;
+        found.push(match shares_base(plan) {
+            true => ("the simulator's adapter", needs.adapter),
+            false => ("the simulator", needs.sampling),
+        });
     }
     found.push(("together", found.iter().map(|(_, bytes)| bytes).sum()));
     Ok(found.into_iter().map(|(what, bytes)| Need { what: what.into(), gib: gib(bytes) }).collect())

@@ -14,9 +14,7 @@ use zerosearch_search::{
     SimulatedSettings, Structure, Words, Writer, encoder_folder,
 };
 
-use crate::config::{
-    self, Adapter, ApiName, DenseSearch, DialectName, EngineName, Model, Plan, SimulatorMode,
-};
+use crate::config::{self, ApiName, DenseSearch, DialectName, EngineName, Plan, SimulatorMode};
 use crate::learners::{self, Pool};
 use crate::problem::problem;
 use crate::run::{EngineJournal, Journal, Replies};
@@ -39,7 +37,7 @@ pub use desk::{CacheUse, Desk};
 
 /// Whether the plan's simulator is the model that training starts from.
 pub fn needs_stock(plan: &Plan) -> bool {
-    plan.simulator.model.is_empty() && plan.simulator.urls.is_empty()
+    plan.simulator_model().is_none() && plan.simulator.urls.is_empty()
 }
 
 /// The engines of a run: simulator and corpus are opened at most once, however many desks ask for them.
@@ -195,15 +193,14 @@ impl<'a> Engines<'a> {
                 Some(replies) => Arc::new(Journal::new(Arc::new(writer), replies)),
                 None => Arc::new(writer),
             }
-        } else if plan.model.is_empty() {
+        } else if let Some((model, adapter)) = self.plan.simulator_model() {
+            Manner::warn_of_another(self.plan)?;
+            let voice = learners::open_voice((&model, &adapter), self.plan.run.seed, 0, self.pool).await?;
+            let name = plan.newest_weights().to_owned();
+            Arc::new(PolicyWriter::new(voice.policy, voice.text, name, voice.identity))
+        } else {
             let stock = self.stock.take().context("no model was given to play the engine")?;
             Arc::new(PolicyWriter::new(stock.policy, stock.text, "start weights", stock.identity))
-        } else {
-            Manner::warn_of_another(self.plan)?;
-            let model = Model { path: plan.model.clone(), ..self.plan.model.clone() };
-            let voice =
-                learners::open_voice((&model, &Adapter::default()), self.plan.run.seed, 0, self.pool).await?;
-            Arc::new(PolicyWriter::new(voice.policy, voice.text, plan.model.clone(), voice.identity))
         };
         self.writer = Some(Arc::clone(&writer));
         Ok(writer)

@@ -21,11 +21,13 @@ mod asker;
 mod identity;
 mod needs;
 mod server;
+mod shelf;
 
 pub(crate) use adapter::shape as adapter_shape;
 use identity::identity;
 pub(crate) use needs::shape;
 pub use needs::{Needs, needs};
+use shelf::{Shelf, Title};
 
 /// The model path that means a random model of the plan's shape.
 const RANDOM: &str = "random";
@@ -38,15 +40,18 @@ const SCRIPTED: &str = "scripted";
 /// The model path that means the plan's `[server]`.
 const SERVER: &str = "server";
 
-/// The threads that compute. All models of a program share them.
+/// What the models of a program share: the threads that compute, and the memory of a model that is opened twice.
 #[derive(Clone)]
-pub struct Pool(Arc<Threads>);
+pub struct Pool {
+    threads: Arc<Threads>,
+    shelf: Arc<Shelf>,
+}
 
 impl Pool {
     /// As many threads as `model` says.
     pub fn new(model: &Model) -> Self {
         let count = if model.threads == 0 { Threads::available() } else { model.threads };
-        Self(Arc::new(Threads::new(count)))
+        Self { threads: Arc::new(Threads::new(count)), shelf: Arc::default() }
     }
 }
 
@@ -96,6 +101,7 @@ pub async fn open_drawn(plan: &Plan, adapter_seed: u64, context: usize, pool: &P
             .into());
     }
     let (plan, options) = (plan.clone(), learner_options(model, context, pool));
+    let shelf = Arc::clone(&pool.shelf);
     let open = move || {
         let (checkpoint, hashes) = found(&plan.model, &plan.adapter, seed)?;
         let text = Arc::clone(&checkpoint.text);
@@ -103,6 +109,9 @@ pub async fn open_drawn(plan: &Plan, adapter_seed: u64, context: usize, pool: &P
             Some(adapter) => LocalLearner::open_adapted(checkpoint, adapter, options)?,
             None => LocalLearner::open(&checkpoint, options)?,
         };
+        if let Some(base) = learner.base() {
+            shelf.put(Title { model: plan.model.clone(), seed, context }, base);
+        }
         Ok(opened(&plan.model, seed, Arc::new(learner), text, hashes))
     };
     blocking(open).await
@@ -145,13 +154,14 @@ pub async fn open_voice(
         return Ok(voice((model, seed), policy, SCRIPTED.to_owned(), text, BTreeMap::new()));
     }
     let (model, adapter, options) = (model.clone(), adapter.clone(), policy_options(model, context, pool));
+    let shelf = Arc::clone(&pool.shelf);
     let open = move || {
         let (checkpoint, hashes) = found(&model, &adapter, seed)?;
         let text = Arc::clone(&checkpoint.text);
-        let policy = Arc::new(match adapter::read(&model, &adapter, &checkpoint)? {
-            Some(adapter) => LocalPolicy::open_adapted(&checkpoint, &adapter, options)?,
-            None => LocalPolicy::open(&checkpoint, options)?,
-        });
+        let adapter = adapter::read(&model, &adapter, &checkpoint)?;
+        let title = Title { model: model.clone(), seed, context };
+        let bare = shelf.find_or(title, || LocalPolicy::open(&checkpoint, options))?;
+        let policy = Arc::new(adapter.map_or_else(|| bare.clone(), |adapter| bare.adapted(&adapter)));
         let path = policy.numeric_path();
         Ok(voice((&model, seed), policy, path, text, hashes))
     };
@@ -194,10 +204,9 @@ pub async fn hashes(model: &Model) -> Result<BTreeMap<String, String>> {
 
 /// SHA-256 of the files of the local model that plays the engine, each name behind `simulator/`.
 pub async fn simulator_hashes(plan: &Plan) -> Result<BTreeMap<String, String>> {
-    if plan.simulator.model.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let files = hashes(&Model { path: plan.simulator.model.clone(), ..plan.model.clone() }).await?;
+    let Some((model, adapter)) = plan.simulator_model() else { return Ok(BTreeMap::new()) };
+    let mut files = hashes(&model).await?;
+    files.extend(adapter::hashes(&adapter)?);
     Ok(files.into_iter().map(|(name, hash)| (format!("simulator/{name}"), hash)).collect())
 }
 
@@ -278,8 +287,16 @@ fn checkpoint(model: &Model, seed: u64) -> Result<Checkpoint> {
 /// The longest row of a plan's conversations; 0 where the model plays the engine too, whose prompts have no such limit.
 pub fn conversation(plan: &Plan) -> usize {
     let searches_itself = [plan.rollout.engine, plan.eval.engine].contains(&EngineName::SelfSearch);
-    let plays_both = searches_itself || (plan.simulator.urls.is_empty() && plan.simulator.model.is_empty());
+    let player = plan.simulator_model().map(|(model, _)| model.path);
+    let of_policy = player.is_none_or(|player| player == plan.model.path);
+    let plays_both = searches_itself || (plan.simulator.urls.is_empty() && of_policy);
     if plays_both { 0 } else { plan.rollout.max_context_tokens }
+}
+
+/// Whether a training's simulator lies over the same matrices as its policy, which trains an adapter.
+pub fn shares_base(plan: &Plan) -> bool {
+    let trains_adapter = plan.adapter.rank > 0 || !plan.adapter.path.is_empty();
+    trains_adapter && plan.simulator_model().is_some_and(|(model, _)| model == plan.model)
 }
 
 fn learner_options(model: &Model, context: usize, pool: &Pool) -> LearnerOptions {
@@ -298,7 +315,7 @@ fn policy_options(model: &Model, context: usize, pool: &Pool) -> PolicyOptions {
         },
         context_length: context,
         cache_bytes: gib(model.cache_gib),
-        ..PolicyOptions::new(Arc::clone(&pool.0))
+        ..PolicyOptions::new(Arc::clone(&pool.threads))
     }
 }
 

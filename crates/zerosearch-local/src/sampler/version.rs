@@ -11,17 +11,20 @@ use crate::model::Network;
 pub(crate) struct Version {
     pub(crate) network: Arc<Network>,
     sampler: Arc<OnceLock<Sampler>>,
+    /// The first of those that share the sampler.
+    first: Option<Arc<Self>>,
 }
 
 impl Version {
     /// A version with a sampler of its own.
     pub(crate) fn alone(network: Arc<Network>) -> Self {
-        Self { network, sampler: Arc::default() }
+        Self { network, sampler: Arc::default(), first: None }
     }
 
     /// A version whose requests are sampled together with this one's. The networks must share their matrices.
-    pub(crate) fn beside(&self, network: Arc<Network>) -> Self {
-        Self { network, sampler: Arc::clone(&self.sampler) }
+    pub(crate) fn beside(self: &Arc<Self>, network: Arc<Network>) -> Self {
+        let first = Arc::clone(self.first.as_ref().unwrap_or(self));
+        Self { network, sampler: Arc::clone(&self.sampler), first: Some(first) }
     }
 
     /// The sampler, which starts when it is first asked for.

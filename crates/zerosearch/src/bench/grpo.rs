@@ -7,7 +7,7 @@ use futures::future::try_join_all;
 use serde::Serialize;
 use zerosearch_learner::seed::Seed;
 use zerosearch_learner::{Adam, Learner, Objective, Policy};
-use zerosearch_local::LocalPolicy;
+use zerosearch_local::{LocalLearner, LocalPolicy};
 
 use super::rows::tokens;
 use super::sample::request;
@@ -67,8 +67,12 @@ impl Play {
 
 /// Measures steps of each of `plays`, one after the other in every round. All conversations run at once, each at its own
 /// pace; the engine answers at once.
-pub async fn grpo(subject: &Subject, plays: &[Play], repeats: usize) -> Result<Vec<GrpoFigures>> {
-    subject.learner.pack().await?;
+pub async fn grpo(
+    subject: &Subject<LocalLearner>,
+    plays: &[Play],
+    repeats: usize,
+) -> Result<Vec<GrpoFigures>> {
+    subject.model.pack().await?;
     let mut rounds: Vec<Rounds<6>> = plays.iter().map(|_| Rounds::default()).collect();
     for round in Rounds::<6>::numbers(repeats) {
         let mut first = None;
@@ -94,7 +98,7 @@ pub async fn grpo(subject: &Subject, plays: &[Play], repeats: usize) -> Result<V
     Ok(figures)
 }
 
-fn figures(subject: &Subject, play: Play, repeats: usize, rounds: &Rounds<6>) -> GrpoFigures {
+fn figures(subject: &Subject<LocalLearner>, play: Play, repeats: usize, rounds: &Rounds<6>) -> GrpoFigures {
     let [sampling_seconds, gradient_seconds, optimizer_seconds, packing_seconds, seconds, times_first] =
         rounds.medians();
     GrpoFigures {
@@ -112,8 +116,8 @@ fn figures(subject: &Subject, play: Play, repeats: usize, rounds: &Rounds<6>) ->
 }
 
 /// The seconds of one step: sampling, gradients, AdamW, packing.
-async fn step(subject: &Subject, play: Play, round: u64) -> Result<[f64; 4]> {
-    let learner = &subject.learner;
+async fn step(subject: &Subject<LocalLearner>, play: Play, round: u64) -> Result<[f64; 4]> {
+    let learner = &subject.model;
     let stage = Stage { policy: learner.policy(), play, vocabulary: subject.config.vocabulary };
     let (groups, sampling) = timed(stage.groups(Seed::run(round).index(play.turns as u64))).await;
     let batch = recipe().batch(&groups?, Scored::default())?;

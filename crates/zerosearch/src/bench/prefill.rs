@@ -3,6 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 use zerosearch_learner::seed::Seed;
+use zerosearch_local::LocalPolicy;
 
 use super::rows::tokens;
 use super::sample::replies;
@@ -37,7 +38,7 @@ pub struct PrefillFigures {
 }
 
 /// Measures `reading`: every row is continued by one token. Every round has new rows and an empty cache.
-pub async fn prefill(subject: &Subject, reading: Reading) -> Result<PrefillFigures> {
+pub async fn prefill(subject: &Subject<LocalPolicy>, reading: Reading) -> Result<PrefillFigures> {
     let Reading { rows, tokens: length, shared, repeats } = reading;
     let vocabulary = subject.config.vocabulary;
     let mut rounds = Rounds::<1>::default();
@@ -46,7 +47,7 @@ pub async fn prefill(subject: &Subject, reading: Reading) -> Result<PrefillFigur
         let beginning = tokens(seed.purpose("beginning"), shared, vocabulary);
         let row = |row| [&beginning[..], &tokens(seed.index(row), length - shared, vocabulary)].concat();
         let prompts: Vec<_> = (0..rows as u64).map(row).collect();
-        let (read, seconds) = timed(replies(&subject.learner.policy(), &prompts, 1)).await;
+        let (read, seconds) = timed(replies(&subject.model.anew(), &prompts, 1)).await;
         read?;
         rounds.push([seconds]);
     }

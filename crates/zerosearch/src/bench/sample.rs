@@ -10,7 +10,7 @@ use zerosearch_local::{Isa, LocalPolicy};
 
 use super::rows::tokens;
 use super::subject::{About, Subject};
-use super::times::{Rounds, timed};
+use super::times::{Rounds, peak_gib, timed};
 
 /// What is sampled.
 #[derive(Clone, Copy, Debug)]
@@ -44,20 +44,22 @@ pub struct SampleFigures {
     decode_tokens_per_second: f64,
     /// Seconds of one decoded token, for all rows together.
     decode_step_seconds: f64,
+    /// The most memory that the process has held at once.
+    peak_memory_gib: Option<f64>,
     /// For one row: the bytes of the weights over those that all threads could have read in such a step.
     #[serde(skip_serializing_if = "Option::is_none")]
     share_of_read_bandwidth: Option<f64>,
 }
 
 /// Measures `sampling`. Every round has new prompts and an empty cache.
-pub async fn sample(subject: &Subject, sampling: Sampling) -> Result<SampleFigures> {
+pub async fn sample(subject: &Subject<LocalPolicy>, sampling: Sampling) -> Result<SampleFigures> {
     let Sampling { rows, prompt, tokens, repeats } = sampling;
     let mut rounds = Rounds::<2>::default();
     for round in Rounds::<2>::numbers(repeats) {
         let prompts = prompts(subject, sampling, round);
-        let (replies, prefill) = timed(replies(&subject.learner.policy(), &prompts, 1)).await;
+        let (replies, prefill) = timed(replies(&subject.model.anew(), &prompts, 1)).await;
         replies?;
-        let (replies, whole) = timed(self::replies(&subject.learner.policy(), &prompts, tokens)).await;
+        let (replies, whole) = timed(self::replies(&subject.model.anew(), &prompts, tokens)).await;
         replies?;
         rounds.push([whole, prefill]);
     }
@@ -75,16 +77,18 @@ pub async fn sample(subject: &Subject, sampling: Sampling) -> Result<SampleFigur
         prefill_tokens_per_second: (rows * prompt) as f64 / prefill_seconds,
         decode_tokens_per_second: rows as f64 / step,
         decode_step_seconds: step,
+        peak_memory_gib: peak_gib(),
         share_of_read_bandwidth: (rows == 1).then(|| share_of_read_bandwidth(subject, step)),
     })
 }
 
-fn share_of_read_bandwidth(subject: &Subject, step: f64) -> f64 {
+fn share_of_read_bandwidth(subject: &Subject<LocalPolicy>, step: f64) -> f64 {
     let bandwidth = read_bandwidth(&subject.threads, Isa::detect());
-    subject.learner.policy().weight_bytes() as f64 / step / bandwidth
+    subject.model.weight_bytes() as f64 / step / bandwidth
 }
 
-fn prompts(subject: &Subject, sampling: Sampling, round: u64) -> Vec<Vec<TokenId>> {
+/// As many prompts as are asked for, others each round.
+pub(super) fn prompts<M>(subject: &Subject<M>, sampling: Sampling, round: u64) -> Vec<Vec<TokenId>> {
     let seed = Seed::run(round).purpose("prompt");
     let prompt = |row| tokens(seed.index(row as u64), sampling.prompt, subject.config.vocabulary);
     (0..sampling.rows).map(prompt).collect()

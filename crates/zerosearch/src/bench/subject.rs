@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use zerosearch_learner::text::tiny_text;
 use zerosearch_local::{
-    Adapter, AdapterShape, AdapterTarget, Arithmetic, Checkpoint, LearnerOptions, LocalLearner, ModelConfig,
-    PolicyOptions, Threads,
+    Adapter, AdapterShape, AdapterTarget, Arithmetic, Checkpoint, LearnerOptions, LocalLearner, LocalPolicy,
+    ModelConfig, PolicyOptions, Threads,
 };
 
 use crate::problem::problem;
@@ -34,10 +34,10 @@ pub struct Choice {
     pub computing: Computing,
 }
 
-/// A model that is measured.
-pub struct Subject {
-    /// What trains it and gives its policies.
-    pub learner: LocalLearner,
+/// What is measured: a learner, or a policy.
+pub struct Subject<M> {
+    /// It.
+    pub model: M,
     /// Its dimensions.
     pub config: ModelConfig,
     /// What to print with its figures.
@@ -71,8 +71,44 @@ impl Computing {
 }
 
 impl Choice {
-    /// Opens the model for rows of at most `context` tokens.
-    pub fn open(&self, context: usize) -> Result<Subject> {
+    /// Opens a learner for rows of at most `context` tokens.
+    pub fn learner(&self, context: usize) -> Result<Subject<LocalLearner>> {
+        let open = |checkpoint, adapter, policy| {
+            let options = LearnerOptions::new(policy);
+            Ok(match adapter {
+                Some(adapter) => LocalLearner::open_adapted(checkpoint, adapter, options)?,
+                None => LocalLearner::open(&checkpoint, options)?,
+            })
+        };
+        self.open(context, open)
+    }
+
+    /// Opens a policy for rows of at most `context` tokens.
+    pub fn policy(&self, context: usize) -> Result<Subject<LocalPolicy>> {
+        let open = |checkpoint, adapter: Option<Adapter>, options| {
+            let bare = LocalPolicy::open(&checkpoint, options)?;
+            Ok(adapter.map_or_else(|| bare.clone(), |adapter| bare.adapted(&adapter)))
+        };
+        self.open(context, open)
+    }
+
+    /// As [`Choice::policy`], twice: two new adapters over one model, and two models.
+    pub fn pairs(&self, context: usize) -> Result<Subject<[[LocalPolicy; 2]; 2]>> {
+        let open = |checkpoint: Checkpoint, adapter: Option<Adapter>, options: PolicyOptions| {
+            let first = LocalPolicy::open(&checkpoint, options.clone())?;
+            let second = LocalPolicy::open(&checkpoint, options.clone())?;
+            let base = LocalPolicy::open(&checkpoint, options)?;
+            let adapted = || adapter.as_ref().map_or_else(|| base.clone(), |adapter| base.adapted(adapter));
+            Ok([[adapted(), adapted()], [first, second]])
+        };
+        self.open(context, open)
+    }
+
+    fn open<M>(
+        &self,
+        context: usize,
+        open: impl FnOnce(Checkpoint, Option<Adapter>, PolicyOptions) -> Result<M>,
+    ) -> Result<Subject<M>> {
         let (name, checkpoint) = match &self.model {
             Some(path) => {
                 let failed = || format!("the model {path} cannot be opened");
@@ -96,15 +132,8 @@ impl Choice {
             instructions: policy.isa.to_string(),
             threads: threads.count(),
         };
-        let options = LearnerOptions::new(policy);
-        let learner = match shape {
-            Some(shape) => {
-                let adapter = Adapter::new(&checkpoint, name, shape, 1)?;
-                LocalLearner::open_adapted(checkpoint, adapter, options)?
-            }
-            None => LocalLearner::open(&checkpoint, options)?,
-        };
-        Ok(Subject { learner, config, about, threads })
+        let adapter = shape.map(|shape| Adapter::new(&checkpoint, name, shape, 1)).transpose()?;
+        Ok(Subject { model: open(checkpoint, adapter, policy)?, config, about, threads })
     }
 
     fn adapter(&self) -> Option<AdapterShape> {
@@ -114,12 +143,10 @@ impl Choice {
     }
 
     fn shape(&self) -> Result<ModelConfig> {
-        match self.shape.as_str() {
-            "smollm2-135m" => Ok(ModelConfig::smollm2_135m()),
-            "tiny" => Ok(ModelConfig::tiny()),
-            other => Err(problem(format!("there is no shape {other}"))
-                .hint("known are smollm2-135m and tiny; `--model` takes any model")
-                .into()),
-        }
+        ModelConfig::of_shape(&self.shape).map_err(|known| {
+            problem(format!("there is no shape {}", self.shape))
+                .hint(format!("known are {known}; `--model` takes any model"))
+                .into()
+        })
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use zerosearch_local::weights::peak_bytes;
+
 /// What rounds took, each in `N` parts. The first round does not count.
 #[derive(Default)]
 pub(super) struct Rounds<const N: usize> {
@@ -31,6 +33,11 @@ pub(super) fn median(mut numbers: Vec<f64>) -> f64 {
         0 => f64::NAN,
         count => (numbers[(count - 1) / 2] + numbers[count / 2]) / 2.0,
     }
+}
+
+/// GiB that the process has held at once, at most.
+pub(super) fn peak_gib() -> Option<f64> {
+    peak_bytes().map(|bytes| bytes as f64 / f64::from(1 << 30))
 }
 
 /// What `work` gives, and the seconds it took.

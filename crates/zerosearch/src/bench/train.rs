@@ -3,10 +3,10 @@
 use anyhow::Result;
 use serde::Serialize;
 use zerosearch_learner::{Adam, Example, Learner, Loss, Objective};
-use zerosearch_local::weights::peak_bytes;
+use zerosearch_local::LocalLearner;
 
 use super::subject::{About, Subject};
-use super::times::{Rounds, timed};
+use super::times::{Rounds, peak_gib, timed};
 
 /// What a training step reaches.
 #[derive(Debug, Serialize)]
@@ -33,12 +33,12 @@ pub struct TrainFigures {
 
 /// Measures steps on what `batch` gives for each round.
 pub async fn train(
-    subject: &Subject,
+    subject: &Subject<LocalLearner>,
     objective: Objective,
     repeats: usize,
     batch: impl Fn(u64) -> Vec<Example>,
 ) -> Result<TrainFigures> {
-    let learner = &subject.learner;
+    let learner = &subject.model;
     learner.pack().await?;
     let (mut tokens, mut trained_tokens, mut rows) = (0, 0, 0);
     let mut rounds = Rounds::<4>::default();
@@ -68,7 +68,7 @@ pub async fn train(
         gradient_seconds,
         optimizer_seconds,
         packing_seconds,
-        peak_memory_gib: peak_bytes().map(|bytes| bytes as f64 / f64::from(1 << 30)),
+        peak_memory_gib: peak_gib(),
     })
 }
 

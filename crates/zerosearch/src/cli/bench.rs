@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use zerosearch::bench::{self, Answering, Play, Reading, Sampling};
+use zerosearch::problem::problem;
 use zerosearch::stop::{Reason, Stop};
 use zerosearch_learner::Objective;
 use zerosearch_learner::seed::Seed;
@@ -30,6 +31,7 @@ Examples:
   zerosearch bench train --rank 16
   zerosearch bench sample --rows 64 --prompt 64 --tokens 64
   zerosearch bench sample --model SmolLM2.gguf --rows 1
+  zerosearch bench pair --shape qwen2.5-1.5b --rank 16 --rows 4
   zerosearch bench prefill --rows 64 --tokens 512 --shared 150
   zerosearch bench matmul
   zerosearch bench grpo --turns 3
@@ -55,6 +57,10 @@ enum What {
     /// one row, share_of_read_bandwidth is the bytes of the weights times the decoded tokens per second over the best of ten
     /// readings of 1 GiB of memory.
     Sample(Sample),
+    /// Policy and simulator that sample at once: two adapters over one model beside two models
+    ///
+    /// Both ways alternate. `--rows` is of each of the two, `--rank` that of the adapters.
+    Pair(Sample),
     /// Reading rows that begin alike, one new token each
     Prefill(Prefill),
     /// Matrix products: a linear layer's forward, and the gradients of its weights and of its input
@@ -199,6 +205,7 @@ impl Bench {
             match self.what {
                 What::Train(it) => it.run().await,
                 What::Sample(it) => it.run().await,
+                What::Pair(it) => it.run_pair().await,
                 What::Prefill(it) => it.run().await,
                 What::Matmul(it) => it.run(),
                 What::Grpo(it) => it.run().await,
@@ -217,7 +224,8 @@ impl Bench {
 impl Train {
     async fn run(self) -> Result<()> {
         let tokens = self.tokens as usize;
-        let subject = self.which.open(&self.common, if self.rollouts { 700 } else { tokens })?;
+        let choice = self.which.choice(&self.common);
+        let subject = choice.learner(if self.rollouts { 700 } else { tokens })?;
         let (rows, vocabulary) = (self.rows.map(NonZeroUsize::get), subject.config.vocabulary);
         let repeats = self.common.repeats();
         let seed = |round| Seed::run(1).index(round);
@@ -234,14 +242,28 @@ impl Train {
 
 impl Sample {
     async fn run(self) -> Result<()> {
-        let sampling = Sampling {
+        let sampling = self.sampling();
+        let subject = self.which.choice(&self.common).policy(sampling.prompt + sampling.tokens)?;
+        self.common.tell(&bench::sample(&subject, sampling).await?)
+    }
+
+    async fn run_pair(self) -> Result<()> {
+        let sampling = self.sampling();
+        let choice = self.which.choice(&self.common);
+        if choice.rank == 0 {
+            return Err(problem("the adapters have no rank").hint("give one, such as `--rank 16`").into());
+        }
+        let subject = choice.pairs(sampling.prompt + sampling.tokens)?;
+        self.common.tell(&bench::pair(&subject, sampling).await?)
+    }
+
+    fn sampling(&self) -> Sampling {
+        Sampling {
             rows: self.rows.get(),
             prompt: self.prompt.get(),
             tokens: self.tokens as usize,
             repeats: self.common.repeats(),
-        };
-        let subject = self.which.open(&self.common, sampling.prompt + sampling.tokens)?;
-        self.common.tell(&bench::sample(&subject, sampling).await?)
+        }
     }
 }
 
@@ -249,7 +271,7 @@ impl Prefill {
     async fn run(self) -> Result<()> {
         let (rows, tokens, repeats) = (self.rows.get(), self.tokens.get(), self.common.repeats());
         let shared = self.shared.min(tokens - 1);
-        let subject = self.which.open(&self.common, tokens + 1)?;
+        let subject = self.which.choice(&self.common).policy(tokens + 1)?;
         let reading = Reading { rows, tokens, shared, repeats };
         self.common.tell(&bench::prefill(&subject, reading).await?)
     }
@@ -278,7 +300,7 @@ impl Grpo {
         };
         let plays: Vec<Play> = self.turns.iter().map(play).collect();
         let longest = plays.iter().map(Play::length).max().unwrap_or(0);
-        let subject = self.which.open(&self.common, longest)?;
+        let subject = self.which.choice(&self.common).learner(longest)?;
         let figures = bench::grpo(&subject, &plays, self.common.repeats()).await?;
         figures.iter().try_for_each(|figures| self.common.tell(figures))
     }

@@ -121,6 +121,7 @@ sections! {
         temperature: f64,
         top_p: f64,
         model: String,
+        adapter: String,
         urls: Vec<String>,
         api: String,
         model_name: String,

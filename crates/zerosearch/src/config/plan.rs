@@ -495,6 +495,18 @@ impl Plan {
         if self.adapter.path.is_empty() { &self.model.path } else { &self.adapter.path }
     }
 
+    /// The local model that plays the engine, with its adapter, if the plan names one or an adapter of the policy's.
+    pub fn simulator_model(&self) -> Option<(Model, Adapter)> {
+        let Simulator { model, adapter, .. } = &self.simulator;
+        let path = match (model.as_str(), adapter.as_str()) {
+            ("", "") => return None,
+            ("", _) => &self.model.path,
+            _ => model,
+        };
+        let model = Model { path: path.clone(), ..self.model.clone() };
+        Some((model, Adapter { path: adapter.clone(), ..Adapter::default() }))
+    }
+
     /// The plan as a config file that resolves to itself.
     pub fn to_toml(&self) -> anyhow::Result<String> {
         Ok(toml::to_string(self)?)

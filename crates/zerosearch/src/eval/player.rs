@@ -8,7 +8,7 @@ use crate::problem::{Problem, problem};
 use crate::run::Run;
 
 /// `plan` with a model that plays a simulated engine. Where the plan names none, a checkpoint's run does: its
-/// `simulator.model`, else the weights that it started from.
+/// `simulator.model` and `simulator.adapter`, else the weights that it started from.
 ///
 /// # Errors
 /// Where that names none either: a policy never plays its own engine unless it is told to.
@@ -32,24 +32,14 @@ pub fn with_player(mut plan: Plan) -> Result<Plan> {
             ))
             .into());
     }
-    plan.simulator.model = match trained.simulator.model.as_str() {
-        "" if trained.model.path == "random" => {
-            let what = format!(
-                "the run in {} began from random weights, which cannot play the engine",
-                run.display()
-            );
-            return Err(advised(what).into());
-        }
-        "" if !trained.adapter.path.is_empty() => {
-            let what = format!(
-                "the run in {} began from a model with an adapter, which cannot play the engine",
-                run.display()
-            );
-            return Err(advised(what).into());
-        }
-        "" => trained.model.path,
-        named => named.to_owned(),
-    };
+    let named = trained.simulator_model();
+    if named.is_none() && trained.model.path == "random" {
+        let what =
+            format!("the run in {} began from random weights, which cannot play the engine", run.display());
+        return Err(advised(what).into());
+    }
+    let (model, adapter) = named.unwrap_or((trained.model, trained.adapter));
+    (plan.simulator.model, plan.simulator.adapter) = (model.path, adapter.path);
     Ok(plan)
 }
 

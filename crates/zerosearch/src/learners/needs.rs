@@ -16,6 +16,8 @@ pub struct Needs {
     pub sampling: u64,
     /// To be sampled from and to score as it was at the start, while it is trained.
     pub start: u64,
+    /// The adapter alone, over a model that is in memory anyway.
+    pub adapter: u64,
 }
 
 /// The dimensions of a model, without its weights.
@@ -49,16 +51,18 @@ pub async fn needs((model, adapter): (&Model, &Adapter), context: usize, pool: &
             config.context_length = config.context_length.min(options.policy.context_length);
         }
         let sampling = LocalPolicy::memory(&config, &options.policy) as u64;
-        let weights = config.parameters().saturating_mul(options.policy.arithmetic.bytes()) as u64;
+        let packed = |numbers: usize| numbers.saturating_mul(options.policy.arithmetic.bytes()) as u64;
+        let weights = packed(config.parameters());
         Ok(match shape {
             Some(shape) => Needs {
                 training: LocalLearner::adapter_memory(&config, &shape, &options) as u64,
                 sampling,
                 start: sampling.saturating_sub(weights),
+                adapter: packed(shape.parameters(&config)),
             },
             None => {
                 let training = LocalLearner::memory(&config, &options) as u64;
-                Needs { training, sampling, start: sampling }
+                Needs { training, sampling, start: sampling, adapter: 0 }
             }
         })
     };

@@ -72,7 +72,7 @@ impl Manner {
     /// Warns where the plan's simulator is a checkpoint that was tuned in another manner: it would be asked for what it
     /// did not learn. Fewer documents than it was tuned on are no other manner.
     pub(crate) fn warn_of_another(plan: &Plan) -> Result<()> {
-        let model = &plan.simulator.model;
+        let model = plan.simulator.newest_weights();
         let Some(run) = Run::of_checkpoint(model) else { return Ok(()) };
         let record: RunRecord = read_json(&Directory::at(run).record())?;
         let asked = Self::of(plan)?.record();

@@ -91,6 +91,29 @@ fn a_run_that_trains_an_adapter_on_is_killed_and_ends_as_one_that_never_was() {
     assert!(told.contains("also trained on"), "{told}");
 }
 
+/// The simulator is an adapter of the policy's model: over the same matrices where the recipe names the model as the policy does, and
+/// over its own where it spells its folder otherwise. Neither says anything else for it.
+#[test]
+fn policy_and_simulator_over_one_base_say_what_they_say_over_two() {
+    let desk = desk();
+    tune(&desk, "tuned");
+    desk.write(
+        "recipe.toml",
+        training().replace("\"scripted\"", "\"simulated\"").replace("steps = 6", "steps = 2"),
+    );
+    let train = ["train", "recipe.toml", "--set", "adapter.rank=4", "--set", "simulator.max_tokens=20"];
+    let simulator = ["--set", "simulator.adapter=tuned/checkpoints/000006"];
+    for (name, model) in [("one", "simulator.model="), ("two", "simulator.model=./base")] {
+        desk.succeed(&[&train[..], &simulator, &["--set", model, "--run", name]].concat());
+    }
+    for step in ["000001", "000002"] {
+        let told = |run: &str| desk.read(&format!("{run}/trajectories/{step}.jsonl"));
+        assert_eq!(told("one"), told("two"), "step {step}");
+        assert!(told("one").contains("\"author\":\"search\""), "nobody searched");
+    }
+    assert!(desk.read("one/run.json").contains("simulator/adapter/adapter_model.safetensors"));
+}
+
 #[test]
 fn an_adapter_that_does_not_fit_is_refused_before_anything_is_trained() {
     let desk = desk();

@@ -69,6 +69,17 @@ fn one_row_is_held_against_the_bandwidth_of_memory() {
     figures("sample --rows 1 --prompt 5 --tokens 40", &["share_of_read_bandwidth"]);
 }
 
+/// The factors of so thin a model are laid out in panels that they do not fill: with them it is half of two models and much more.
+#[test]
+fn adapters_over_one_model_are_measured_beside_two_models() {
+    let told = figures("pair --rank 2 --rows 2 --prompt 5 --tokens 8", &["times_faster", "seconds"]);
+    let share = told["share_of_weight_memory"].as_f64().unwrap();
+    assert!((0.5..1.0).contains(&share), "{share}");
+    let desk = Desk::new();
+    let told = desk.fail(&["bench", "pair", "--shape", "tiny"]);
+    assert_eq!(told, "error: the adapters have no rank\nhint: give one, such as `--rank 16`\n");
+}
+
 #[test]
 fn reading_is_measured() {
     let told = figures("prefill --rows 3 --tokens 20 --shared 12", &["tokens_per_second", "seconds"]);
@@ -153,7 +164,7 @@ fn what_cannot_be_measured_is_refused() {
     let told = desk.fail(&["bench", "train", "--shape", "huge"]);
     assert_eq!(
         told,
-        "error: there is no shape huge\nhint: known are smollm2-135m and tiny; `--model` takes any model\n"
+        "error: there is no shape huge\nhint: known are tiny, smollm2-135m, qwen2.5-0.5b, qwen3-0.6b, qwen2.5-1.5b, llama-3.2-3b; `--model` takes any model\n"
     );
     let told = desk.fail(&["bench", "sample", "--shape", "tiny", "--prompt", "9000"]);
     assert!(told.starts_with("error: tiny reads 8192 tokens, not 9064\n"), "{told}");

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use zerosearch::bench::{self, Choice, Computing, Subject};
+use zerosearch::bench::{self, Choice, Computing};
 use zerosearch_local::Arithmetic;
 
 use super::super::screen::say;
@@ -16,7 +16,7 @@ pub(super) struct Which {
     /// A model to measure instead of random weights: a Hugging Face directory, a .gguf file or a hub id
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
-    /// The shape of the random weights: smollm2-135m or tiny
+    /// The shape of the random weights: tiny, smollm2-135m, qwen2.5-0.5b, qwen3-0.6b, qwen2.5-1.5b or llama-3.2-3b
     #[arg(long, value_name = "SHAPE", default_value = "smollm2-135m", conflicts_with = "model")]
     shape: String,
     /// With a new LoRA adapter of this rank over all linear layers, which trains in place of the model; 0 for none
@@ -55,9 +55,9 @@ enum Numbers {
 }
 
 impl Which {
-    pub(super) fn open(self, common: &Common, context: usize) -> Result<Subject> {
+    pub(super) fn choice(self, common: &Common) -> Choice {
         let Self { model, shape, rank } = self;
-        Choice { model, shape, rank, computing: common.computing() }.open(context)
+        Choice { model, shape, rank, computing: common.computing() }
     }
 }
 

@@ -33,6 +33,9 @@ pub struct Simulator {
     /// A local model: a directory, a GGUF file or a hub id. Empty where servers are asked instead; with neither, the
     /// model that training starts from plays the engine.
     pub model: String,
+    /// The folder of a LoRA adapter of that model, or of the policy's where none is named; empty for none.
+    #[serde(default)]
+    pub adapter: String,
     /// Base addresses of OpenAI-compatible servers.
     pub urls: Vec<String>,
     /// Which of their endpoints is used.
@@ -47,6 +50,13 @@ pub struct Simulator {
     pub retries: usize,
     /// Calls in flight at once.
     pub concurrency: usize,
+}
+
+impl Simulator {
+    /// Where a local simulator's weights were last changed: its adapter, or else its model.
+    pub fn newest_weights(&self) -> &str {
+        if self.adapter.is_empty() { &self.model } else { &self.adapter }
+    }
 }
 
 /// `[bm25]`

@@ -17,14 +17,13 @@ use crate::config::plan::{
 
 pub(super) fn simulator(file: SimulatorFile, purpose: Purpose) -> Resolved<Simulator> {
     let urls = servers("simulator.urls", file.urls)?;
-    let model = file.model.unwrap_or_default();
-    if !urls.is_empty() && !model.is_empty() {
-        return Err(Complaint::new(
-            "simulator.model",
-            format!("\"{model}\""),
-            "cannot be given together with simulator.urls",
-        )
-        .hint("name a local model, or servers and their simulator.model_name"));
+    let (model, adapter) = (file.model.unwrap_or_default(), file.adapter.unwrap_or_default());
+    for (key, value) in [("simulator.model", &model), ("simulator.adapter", &adapter)] {
+        if !urls.is_empty() && !value.is_empty() {
+            let problem = "cannot be given together with simulator.urls";
+            return Err(Complaint::new(key, format!("\"{value}\""), problem)
+                .hint("name a local model, or servers and their simulator.model_name"));
+        }
     }
     let usual = match purpose {
         Purpose::Sft | Purpose::Judge => SimulatorMode::Tuned,
@@ -62,6 +61,7 @@ pub(super) fn simulator(file: SimulatorFile, purpose: Purpose) -> Resolved<Simul
         temperature: at_least("simulator.temperature", file.temperature.unwrap_or(0.8), 0.0)?,
         top_p: between("simulator.top_p", file.top_p.unwrap_or(1.0), f64::MIN_POSITIVE, 1.0)?,
         model,
+        adapter,
         urls,
         api,
         model_name: file.model_name.unwrap_or_default(),
