@@ -97,11 +97,16 @@ fn a_run_that_trains_an_adapter_on_is_killed_and_ends_as_one_that_never_was() {
 fn policy_and_simulator_over_one_base_say_what_they_say_over_two() {
     let desk = desk();
     tune(&desk, "tuned");
+    desk.write("rows.jsonl", ROW.replace("answer>", "search>").repeat(24));
+    let words = "sft --model base --data rows.jsonl --set adapter.rank=4 --set sft.rows_per_step=4 --set sft.steps=80 \
+                 --set optimizer.learning_rate=0.02 --run searcher";
+    desk.succeed(&words.split_whitespace().collect::<Vec<_>>());
     desk.write(
         "recipe.toml",
         training().replace("\"scripted\"", "\"simulated\"").replace("steps = 6", "steps = 2"),
     );
-    let train = ["train", "recipe.toml", "--set", "adapter.rank=4", "--set", "simulator.max_tokens=20"];
+    let train = ["train", "recipe.toml", "--adapter", "searcher/checkpoints/000080"];
+    let train = [&train[..], &["--set", "simulator.max_tokens=20"]].concat();
     let simulator = ["--set", "simulator.adapter=tuned/checkpoints/000006"];
     for (name, model) in [("one", "simulator.model="), ("two", "simulator.model=./base")] {
         desk.succeed(&[&train[..], &simulator, &["--set", model, "--run", name]].concat());
