@@ -36,18 +36,28 @@ pub(crate) struct Product<'a> {
     pub(crate) out: &'a mut [f32],
     /// Add to what `out` holds instead of replacing it.
     pub(crate) accumulate: bool,
+    /// A second product of the same size that is added to the first, tile by tile while a cache holds it: the same bits as when it
+    /// is accumulated afterwards. Its inner dimension is a small one.
+    pub(crate) also: Option<(Operand<'a>, &'a Panels)>,
 }
 
 /// Computes one product. Panics when the factors do not have the same inner dimension or `out` another size.
 pub(crate) fn multiply(isa: Isa, threads: &Threads, product: Product<'_>) {
-    let Product { operand, panels, out, accumulate } = product;
-    assert_eq!(operand.inner, panels.inner, "inner dimensions differ");
-    assert_eq!(out.len(), operand.rows * panels.columns, "the result has another size");
+    let Product { operand, panels, out, accumulate, also } = product;
+    for (operand, panels) in [(operand, panels)].into_iter().chain(also) {
+        assert_eq!(operand.inner, panels.inner, "inner dimensions differ");
+        assert_eq!(out.len(), operand.rows * panels.columns, "the result has another size");
+    }
     let items = Items::new(operand.rows, panels.columns, threads.count());
     let shared = matches!(panels.numbers, PanelNumbers::Bf16(_))
         .then(|| operand.lay_out_from(items.whole * BLOCK, (isa, threads)));
     let out = SharedPointer(out.as_mut_ptr());
-    let work = Work { isa, threads, operand, panels, out, accumulate };
+    let also = also.map(|(operand, panels)| Addend {
+        operand,
+        panels,
+        laid_out: shared.as_ref().map(|_| operand.lay_out_from(0, (isa, threads))),
+    });
+    let work = Work { isa, threads, operand, panels, out, accumulate, also };
     threads.each(items.count(), &|item| {
         if item < items.whole {
             return work.whole_block(item);
@@ -66,6 +76,15 @@ struct Work<'a> {
     panels: &'a Panels,
     out: SharedPointer<f32>,
     accumulate: bool,
+    also: Option<Addend<'a>>,
+}
+
+/// The second product as the items of the first see it.
+struct Addend<'a> {
+    operand: Operand<'a>,
+    panels: &'a Panels,
+    /// All its rows, in bf16.
+    laid_out: Option<Buffer>,
 }
 
 /// Rows of the left factor from their corner on.
@@ -97,7 +116,10 @@ impl Work<'_> {
                 let first_panel = (0, inner.end % operand.inner);
                 let next = if end < panels.columns { (end / PANEL, inner.start) } else { first_panel };
                 let columns = column..panels.columns.min(end);
-                self.tiles(left, (rows.clone(), columns, inner.clone()), Some(next));
+                self.tiles((left, panels), (&rows, &columns, &inner), Some(next));
+                if inner.end == operand.inner {
+                    self.add(&rows, &columns);
+                }
             }
         }
     }
@@ -123,7 +145,23 @@ impl Work<'_> {
             let panel = column / PANEL;
             let next = if inner.end < operand.inner { (panel, inner.end) } else { (next_column / PANEL, 0) };
             let fetch = next != (panel, 0) && rows.len() > (FETCHING - 1) * TILE_ROWS;
-            self.tiles(left, (rows.clone(), columns.clone(), inner), fetch.then_some(next));
+            self.tiles((left, panels), (&rows, &columns, &inner), fetch.then_some(next));
+        }
+        self.add(&rows, &columns);
+    }
+
+    /// Adds the second product, if there is one, to rows and columns that the first is done with.
+    fn add(&self, rows: &Range<usize>, columns: &Range<usize>) {
+        let Some(Addend { operand, panels, laid_out }) = &self.also else { return };
+        for inner in stretches(operand.inner) {
+            let left = if let Some(laid_out) = laid_out {
+                let (start, steps) = operand.laid_out(rows.start, operand.inner);
+                Left::Bf16(&laid_out.numbers()[start + inner.start / 2 * steps.inner..], steps)
+            } else {
+                let (numbers, steps) = operand.plain(rows.start, inner.start);
+                Left::F32(numbers, steps)
+            };
+            self.tiles((left, *panels), (rows, columns, &inner), None);
         }
     }
 
@@ -131,11 +169,11 @@ impl Work<'_> {
     /// and the place of the inner dimension that are `next` come near.
     fn tiles(
         &self,
-        left: Left<'_>,
-        (rows, columns, inner): (Range<usize>, Range<usize>, Range<usize>),
+        (left, panels): (Left<'_>, &Panels),
+        (rows, columns, inner): (&Range<usize>, &Range<usize>, &Range<usize>),
         next: Option<(usize, usize)>,
     ) {
-        let panels = self.panels;
+        let adds = !std::ptr::eq(panels, self.panels);
         let group = if matches!(left, Left::Bf16(..)) { 2 } else { 1 };
         let start = |panel: usize, at: usize| (panel * panels.inner.next_multiple_of(group) + at) * PANEL;
         let length = inner.len().next_multiple_of(group);
@@ -146,7 +184,7 @@ impl Work<'_> {
                 right: start(columns.start / PANEL, inner.start) + columns.start % PANEL * group,
                 columns: columns.len(),
                 inner: length,
-                keep: self.accumulate || inner.start > 0,
+                keep: self.accumulate || adds || inner.start > 0,
                 ahead: next
                     .filter(|_| number < FETCHING)
                     .map(|(panel, at)| start(panel, at) + number * length * LINE),

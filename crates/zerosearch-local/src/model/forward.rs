@@ -108,8 +108,9 @@ impl Network {
         let layer = &self.layers[index];
         let machine = &self.machine;
         let normalised = self.normalised(stream, &layer.input_norm);
-        let mut fused = machine.kept_product(&normalised, &layer.fused.matrix);
-        let into_heads = self.adapt(|it| &it.layers[index].fused, &batch.shares, (&normalised, &mut fused));
+        let mut fused = machine.keep(batch.tokens.len() * self.shape().fused_width());
+        let into = (&*normalised, (&mut *fused, false));
+        let into_heads = self.project(|it| &it.layers[index].fused, &batch.shares, into);
         add_bias(&mut fused, &layer.fused_bias);
         let unnormalised = self.normalise_heads(layer, &mut fused);
         self.turn(&mut fused, &batch.positions, false);
@@ -125,8 +126,7 @@ impl Network {
             (blocks, slot),
             (&mut out, Some(&mut log_sums)),
         );
-        machine.add_product(&out, &layer.output.matrix, stream);
-        let from_heads = self.adapt(|it| &it.layers[index].output, &batch.shares, (&out, stream));
+        let from_heads = self.project(|it| &it.layers[index].output, &batch.shares, (&out, (stream, true)));
         Attended { fused, unnormalised, log_sums, out, between: [into_heads, from_heads] }
     }
 
@@ -134,26 +134,32 @@ impl Network {
     pub(super) fn feed_forward(&self, index: usize, stream: &mut [f32], batch: &Batch) -> FedForward {
         let (layer, machine) = (&self.layers[index], &self.machine);
         let normalised = self.normalised(stream, &layer.middle_norm);
-        let mut gate_up = machine.product(&normalised, &layer.gate_up.matrix);
-        let up = self.adapt(|it| &it.layers[index].gate_up, &batch.shares, (&normalised, &mut gate_up));
+        let mut gate_up = machine.take(batch.tokens.len() * 2 * self.config.mlp_width);
+        let into = (&*normalised, (&mut *gate_up, false));
+        let up = self.project(|it| &it.layers[index].gate_up, &batch.shares, into);
         let activated = self.activated(&gate_up);
-        machine.add_product(&activated, &layer.down.matrix, stream);
-        let down = self.adapt(|it| &it.layers[index].down, &batch.shares, (&activated, stream));
+        let down = self.project(|it| &it.layers[index].down, &batch.shares, (&activated, (stream, true)));
         FedForward { gate_up, between: [up, down] }
     }
 
-    /// Adds what adapters make of `values` on the way through `projection` to what its matrix made of them: of each token, that
-    /// of its own version. Returns what lies between the factors, where one version computes all.
-    pub(super) fn adapt(
+    /// Puts what `projection` makes of `values` into a vector, or adds it to what that holds: the matrix of all rows, and of each
+    /// row what its own version adds. Returns what lies between the factors, where one version computes all.
+    pub(super) fn project(
         &self,
         projection: impl Fn(&Self) -> &Projection,
         shares: &[Share],
-        (values, into): (&[f32], &mut [f32]),
+        (values, (into, accumulate)): (&[f32], (&mut [f32], bool)),
     ) -> Between {
-        if shares.is_empty() {
-            return projection(self).add_low_rank(&self.machine, values, into);
+        let only = match shares {
+            [] => Some(self),
+            [share] => Some(&*share.network),
+            _ => None,
+        };
+        if let Some(only) = only {
+            return projection(only).multiply(&self.machine, values, (into, accumulate));
         }
         let matrix = &projection(self).matrix;
+        self.machine.multiply((values, matrix), None, (&mut *into, accumulate));
         for Share { tokens, network } in shares {
             let rows = |width: usize| tokens.start * width..tokens.end * width;
             let (values, into) = (&values[rows(matrix.inner())], &mut into[rows(matrix.columns())]);

@@ -59,8 +59,8 @@ impl Network {
 
     /// What the head makes of rows that are normalised, and what lies between its factors.
     fn through_head(&self, normalised: &[f32], shares: &[Share]) -> (Buffer, Between) {
-        let mut logits = self.machine.product(normalised, &self.head.matrix);
-        let between = self.adapt(|it| &it.head, shares, (normalised, &mut logits));
+        let mut logits = self.machine.take(normalised.len() / self.config.width * self.config.vocabulary);
+        let between = self.project(|it| &it.head, shares, (normalised, (&mut *logits, false)));
         (logits, between)
     }
 

@@ -51,25 +51,30 @@ impl Machine {
     /// `values * panels`, where `values` is `[rows][inner]`.
     pub(super) fn product(&self, values: &[f32], panels: &Panels) -> Buffer {
         let mut out = self.take(values.len() / panels.inner() * panels.columns());
-        self.multiply(values, panels, (&mut out, false));
+        self.multiply((values, panels), None, (&mut out, false));
         out
     }
 
     /// As [`Machine::product`], in room from [`Machine::keep`].
     pub(super) fn kept_product(&self, values: &[f32], panels: &Panels) -> Buffer {
         let mut out = self.keep(values.len() / panels.inner() * panels.columns());
-        self.multiply(values, panels, (&mut out, false));
+        self.multiply((values, panels), None, (&mut out, false));
         out
     }
 
-    /// `into += values * panels`
-    pub(super) fn add_product(&self, values: &[f32], panels: &Panels, into: &mut [f32]) {
-        self.multiply(values, panels, (into, true));
-    }
-
-    fn multiply(&self, values: &[f32], panels: &Panels, (out, accumulate): (&mut [f32], bool)) {
-        let operand = Operand::new(values, panels.inner());
-        multiply(self.isa, &self.threads, Product { operand, panels, out, accumulate });
+    /// The product of `factors` (values and panels), and the one that is `also` asked for added to it: put into `out`, or added to
+    /// what it holds.
+    pub(super) fn multiply(
+        &self,
+        factors: (&[f32], &Panels),
+        also: Option<(&[f32], &Panels)>,
+        (out, accumulate): (&mut [f32], bool),
+    ) {
+        fn operand<'a>((values, panels): (&'a [f32], &'a Panels)) -> (Operand<'a>, &'a Panels) {
+            (Operand::new(values, panels.inner()), panels)
+        }
+        let (operand, panels, also) = (operand(factors).0, factors.1, also.map(operand));
+        multiply(self.isa, &self.threads, Product { operand, panels, out, accumulate, also });
     }
 
     /// `into += out_gradient^T * input`: the gradient of a matrix (`[outputs][inputs]`) that made `outputs` numbers from
@@ -84,7 +89,7 @@ impl Machine {
         let outputs = into.len() / inputs;
         let operand = Operand::transposed(out_gradient, outputs);
         let panels = Panels::of_columns(self.arithmetic, input, inputs, self.kernels());
-        let product = Product { operand, panels: &panels, out: into, accumulate: true };
+        let product = Product { operand, panels: &panels, out: into, accumulate: true, also: None };
         multiply(self.isa, &self.threads, product);
     }
 

@@ -57,13 +57,20 @@ impl Projection {
         Self { matrix: Arc::clone(&self.matrix), low_rank }
     }
 
-    /// `into += scale * (x A^T) B^T` for each row `x` of `values`, which [`Projection::matrix`] is yet to be applied to or
-    /// has been.
-    pub(super) fn add_low_rank(&self, machine: &Machine, values: &[f32], into: &mut [f32]) -> Between {
-        let LowRank { a, b, .. } = self.low_rank.as_deref()?;
-        let between = machine.kept_product(values, a);
-        machine.add_product(&between, b, into);
-        Some(between)
+    /// Puts `y` for each row of `values` into `out`, or adds it to what that holds; returns what lies between the factors.
+    pub(super) fn multiply(&self, machine: &Machine, values: &[f32], out: (&mut [f32], bool)) -> Between {
+        let low_rank = self.low_rank.as_deref();
+        let between = low_rank.map(|it| machine.kept_product(values, &it.a));
+        let also = between.as_deref().zip(low_rank.map(|it| &it.b));
+        machine.multiply((values, &self.matrix), also, out);
+        between
+    }
+
+    /// Adds to `into` what the adapter alone makes of `values`.
+    pub(super) fn add_low_rank(&self, machine: &Machine, values: &[f32], into: &mut [f32]) {
+        if let Some(LowRank { a, b, .. }) = self.low_rank.as_deref() {
+            machine.multiply((&machine.product(values, a), b), None, (into, true));
+        }
     }
 
     /// Lays it out for the way back. That is done where it is needed: it takes little beside the products, and keeping
@@ -107,12 +114,10 @@ pub(super) struct InputGradient {
 impl Turned<'_> {
     /// `dx = dy W + scale * (dy B) A`
     pub(super) fn input_gradient(&self, machine: &Machine, out_gradient: &[f32]) -> InputGradient {
-        let mut numbers = machine.product(out_gradient, &self.matrix);
-        let between = self.low_rank.as_ref().map(|TurnedLowRank { a, b, .. }| {
-            let between = machine.product(out_gradient, b);
-            machine.add_product(&between, a, &mut numbers);
-            between
-        });
+        let between = self.low_rank.as_ref().map(|it| machine.product(out_gradient, &it.b));
+        let also = between.as_deref().zip(self.low_rank.as_ref().map(|it| &it.a));
+        let mut numbers = machine.take(out_gradient.len() / self.matrix.inner() * self.matrix.columns());
+        machine.multiply((out_gradient, &self.matrix), also, (&mut numbers, false));
         InputGradient { numbers, between }
     }
 

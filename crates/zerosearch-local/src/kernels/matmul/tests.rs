@@ -22,7 +22,7 @@ fn plain(left: &[f32], right_rows: &[f32], inner: usize) -> Vec<f32> {
 
 fn product(isa: Isa, threads: &Threads, operand: Operand<'_>, panels: &Panels) -> Vec<f32> {
     let mut out = vec![f32::NAN; operand.rows * panels.columns];
-    multiply(isa, threads, Product { operand, panels, out: &mut out, accumulate: false });
+    multiply(isa, threads, Product { operand, panels, out: &mut out, accumulate: false, also: None });
     out
 }
 
@@ -107,13 +107,42 @@ fn a_row_does_not_depend_on_its_neighbours_or_on_threads() {
     }
 }
 
+/// Few rows, which threads share panel by panel, and many, of which each computes whole blocks; over one stretch and over two.
+#[test]
+fn a_second_product_gives_the_bits_that_it_gives_afterwards() {
+    let threads = Threads::new(2);
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
+        for arithmetic in [Arithmetic::F32, Arithmetic::Bf16] {
+            for (rows, inner, rank, columns) in [(3, 50, 7, 70), (330, 2100, 48, 70), (330, 64, 16, 200)] {
+                let (left, small) = (numbers(rows * inner, 7), numbers(rows * rank, 8));
+                let (right, other) = (numbers(columns * inner, 9), numbers(columns * rank, 10));
+                let panels = |rows: &[f32], inner| Panels::of_rows(arithmetic, rows, inner, (isa, &threads));
+                let (right, other) = (panels(&right, inner), panels(&other, rank));
+                let (left, small) = (Operand::new(&left, inner), Operand::new(&small, rank));
+                let mut after = product(isa, &threads, left, &right);
+                let multiply = |operand, panels, out: &mut [f32], accumulate, also| {
+                    multiply(isa, &threads, Product { operand, panels, out, accumulate, also });
+                };
+                multiply(small, &other, &mut after, true, None);
+                let mut together = vec![f32::NAN; after.len()];
+                multiply(left, &right, &mut together, false, Some((small, &other)));
+                assert!(together == after, "{isa} {arithmetic} {rows}x{inner}x{columns}, rank {rank}");
+            }
+        }
+    }
+}
+
 #[test]
 fn accumulating_adds_to_what_is_there() {
     let threads = Threads::new(1);
     let operand = Operand::new(&[1.0, 2.0], 2);
     let panels = Panels::of_rows(Arithmetic::F32, &[3.0, 4.0, 5.0, 6.0], 2, (Isa::detect(), &threads));
     let mut out = vec![100.0, 200.0];
-    multiply(Isa::detect(), &threads, Product { operand, panels: &panels, out: &mut out, accumulate: true });
+    multiply(
+        Isa::detect(),
+        &threads,
+        Product { operand, panels: &panels, out: &mut out, accumulate: true, also: None },
+    );
     // 1*3 + 2*4 = 11 and 1*5 + 2*6 = 17
     assert_eq!(out, [111.0, 217.0]);
 }
