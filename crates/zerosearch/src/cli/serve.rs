@@ -195,8 +195,9 @@ struct Tinker {
     /// Models that train at the same time, of all clients together; more are refused
     #[arg(long, value_name = "N", default_value = "4")]
     max_models: NonZeroUsize,
-    /// Samplers whose weights are kept besides the base model's; the ones that were not used for longest are dropped
-    #[arg(long, value_name = "N", default_value = "8")]
+    /// Samplers whose weights are kept besides the base model's; the ones that were not used for longest are dropped. Each of them, and
+    /// the base model, has an equal share of model.cache_gib for keys and values
+    #[arg(long, value_name = "N", default_value = "4")]
     max_samplers: NonZeroUsize,
     /// Seconds without a word from a session after which it is ended
     #[arg(long, value_name = "SECONDS", default_value_t = 300.0, value_parser = seconds)]
@@ -278,7 +279,8 @@ impl Model {
 impl Tinker {
     async fn run(self, stop: &Stop) -> Result<Option<Reason>> {
         let terms = self.terms.terms(BATCHES_MIB)?;
-        let plan = self.plan()?;
+        let mut plan = self.plan()?;
+        plan.model.cache_gib /= self.max_samplers.get() as f64 + 1.0;
         let pool = Pool::new(&plan.model);
         let base = match stop.or(open_voice((&plan.model, &plan.adapter), plan.run.seed, 0, &pool)).await {
             Ok(base) => base?,

@@ -195,6 +195,18 @@ fn models_steps_and_names_that_cannot_be_are_refused() {
     assert!(desk.path("tinker-checkpoints").is_dir(), "the default of --out");
 }
 
+/// The random model is 64 wide: no factor of it has a rank of 10,000. What could not be made takes no place.
+#[test]
+fn a_model_that_cannot_be_made_is_told_and_forgotten() {
+    let tinker = Tinker::start(&Desk::new(), &format!("{RANDOM} --max-models 1"));
+    let create = |rank: usize| json!({"session_id": tinker.session, "model_seq_id": 0, "base_model": "tiny", "lora_config": {"rank": rank}});
+    let promise = tinker.ask("create_model", &create(10_000));
+    let told = tinker.result(&promise);
+    assert!(told["error"].as_str().unwrap().contains("rank is 10000"), "{told}");
+    assert!(tinker.refused("get_info", &json!({"model_id": promise["model_id"]}), 404).contains("no model"));
+    tinker.done("create_model", &create(4));
+}
+
 #[test]
 fn samples_that_cannot_be_drawn_are_refused() {
     let tinker = Tinker::start(&Desk::new(), BIGRAM);
