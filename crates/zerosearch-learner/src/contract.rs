@@ -126,6 +126,16 @@ impl Subject<'_> {
     }
 }
 
+/// `temperature` where a learner serves it, else 1.
+fn served(capabilities: &Capabilities, temperature: f32) -> f32 {
+    if capabilities.temperatures || temperature == 0.0 { temperature } else { 1.0 }
+}
+
+/// Those of `temperatures` that a learner serves; 1 where it serves no others.
+fn all_served(capabilities: &Capabilities, temperatures: [f32; 3]) -> Vec<f32> {
+    if capabilities.temperatures { temperatures.to_vec() } else { vec![1.0] }
+}
+
 /// A row whose tokens after the first are all trained.
 fn lesson(tokens: &[TokenId]) -> Example {
     let weights = (0..tokens.len()).map(|at| f32::from(at > 0)).collect();
@@ -151,7 +161,14 @@ fn weight(batch: &[Example]) -> f64 {
 }
 
 fn loss_of(objective: Objective, batch: &[Example]) -> Loss {
-    Loss { objective, kl: None, entropy_bonus: 0.0, temperature: 1.0, normalizer: weight(batch) }
+    Loss {
+        objective,
+        kl: None,
+        entropy_bonus: 0.0,
+        temperature: 1.0,
+        normalizer: weight(batch),
+        rows: batch.len(),
+    }
 }
 
 fn cross_entropy(batch: &[Example]) -> Loss {

@@ -70,6 +70,16 @@ pub enum LearnerError {
         /// What went wrong and what to do.
         problem: String,
     },
+    /// A server that trains or samples gave no answer, or not the one that is needed.
+    #[error("{url} {route}: {problem}")]
+    Remote {
+        /// The server.
+        url: String,
+        /// What it was asked.
+        route: String,
+        /// What went wrong and what to do.
+        problem: String,
+    },
     /// The learner stopped while a call was waiting for it.
     #[error("the learner stopped: {0}")]
     Stopped(String),

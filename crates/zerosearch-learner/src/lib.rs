@@ -15,6 +15,7 @@ pub mod contract;
 mod error;
 mod example;
 mod loss;
+mod objective;
 mod sampling;
 pub mod scripted;
 pub mod seed;
@@ -46,6 +47,11 @@ pub type Listener = Box<dyn Fn(TokenId, f32) + Send + Sync>;
 pub trait Learner: Send + Sync {
     /// What this learner can honour. A plan that asks for more is refused before it starts.
     fn capabilities(&self) -> Capabilities;
+
+    /// Refuses numbers of an optimizer that a step would not honour.
+    fn check_adam(&self, _adam: &Adam) -> Result<()> {
+        Ok(())
+    }
 
     /// Adds the gradients of `batch` under `loss` to those gathered since the last [`Learner::step`]. Weights stay
     /// as they are. Splitting a batch over several calls changes nothing but rounding, because `loss` carries the
@@ -121,6 +127,13 @@ pub struct Capabilities {
     pub entropy_bonus: bool,
     /// [`Loss::kl`] may be given.
     pub kl_in_loss: bool,
+    /// Log-probabilities are of softmax(logits / temperature) for any temperature, in sampling, scoring and training. Where not,
+    /// only temperature 1 is served, and 0 (greedy) in sampling.
+    pub temperatures: bool,
+    /// A snapshot may be sampled from after later steps. Where not, that is refused.
+    pub lasting_snapshots: bool,
+    /// A snapshot that was made before the first step may be sampled from and scored with ever after: it can be a reference.
+    pub lasting_start: bool,
     /// Names the numeric path (kernels and arithmetic). Two learners with the same path give the same bits; a run is
     /// resumed only on the path it was started on.
     pub numeric_path: String,

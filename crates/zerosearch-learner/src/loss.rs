@@ -9,6 +9,8 @@
 //!
 //! where `H` is the entropy of the token's whole distribution in nats.
 
+use crate::{LearnerError, Result};
+
 /// What to minimise.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Loss {
@@ -22,6 +24,23 @@ pub struct Loss {
     pub temperature: f32,
     /// What the weighted sum is divided by: the sum of the weights of the whole optimizer batch, for a token mean.
     pub normalizer: f64,
+    /// Rows of the whole optimizer batch, however many calls it takes. Learners that average over rows on their own undo that
+    /// with it.
+    pub rows: usize,
+}
+
+impl Loss {
+    /// Refuses what cannot be computed: a temperature or a normalizer that is not above 0.
+    pub fn check(&self) -> Result<()> {
+        for (name, value) in [("temperature", f64::from(self.temperature)), ("normalizer", self.normalizer)] {
+            if !(value.is_finite() && value > 0.0) {
+                return Err(LearnerError::BadRequest(format!(
+                    "the loss's {name} is {value}; it must be above 0"
+                )));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The objective of one token.

@@ -12,7 +12,7 @@ use crate::kernels::{Arithmetic, RotaryTable};
 use crate::model::config::ModelConfig;
 use crate::model::{AdapterShape, Layout, Machine, Network, rotary_frequencies};
 use crate::options::LearnerOptions;
-use crate::policy::{LocalPolicy, bounded, check_row, check_temperature, frozen, serving_bytes};
+use crate::policy::{LocalPolicy, bounded, check_row, frozen, serving_bytes};
 use crate::state::{State, read_weights};
 use crate::update::Update;
 use crate::weights::{Adapter, Checkpoint, Dtype, refuse_if_too_large};
@@ -181,7 +181,7 @@ impl Inner {
     fn accumulate(&self, examples: &[Example], loss: &Loss) -> Result<LossReport> {
         let training = &mut *self.training();
         let network = self.network(training);
-        check_loss(loss)?;
+        loss.check()?;
         let (gradient, reference) =
             (loss.objective != zerosearch_learner::Objective::CrossEntropy, loss.kl.is_some());
         for example in examples {
@@ -224,14 +224,6 @@ impl Inner {
     }
 }
 
-fn check_loss(loss: &Loss) -> Result<()> {
-    check_temperature(loss.temperature)?;
-    if loss.normalizer > 0.0 && loss.normalizer.is_finite() {
-        return Ok(());
-    }
-    Err(LearnerError::BadRequest(format!("the loss's normalizer is {}; it must be above 0", loss.normalizer)))
-}
-
 impl Learner for LocalLearner {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
@@ -240,6 +232,9 @@ impl Learner for LocalLearner {
             deterministic: true,
             entropy_bonus: true,
             kl_in_loss: true,
+            temperatures: true,
+            lasting_snapshots: true,
+            lasting_start: true,
             numeric_path: self.inner.machine.numeric_path(),
         }
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use zerosearch_local::weights::{available_bytes, machine_bytes};
 use zerosearch_local::{Arithmetic, Isa, Threads, measure};
 
-use crate::config::{EngineName, Plan};
+use crate::config::{EngineName, LearnerName, Plan};
 use crate::learners::{Pool, conversation, needs, shares_base};
 
 /// What was found.
@@ -88,12 +88,16 @@ fn faster() -> String {
 /// As [`Course`](crate::train::Course) opens them.
 async fn needs_of(plan: &Plan) -> Result<Vec<Need>> {
     let pool = Pool::new(&plan.model);
-    let policy = needs((&plan.model, &plan.adapter), conversation(plan), &pool).await?;
-    let mut found = vec![("the policy that is trained", policy.training)];
+    let mut found = Vec::new();
     let simulated = plan.rollout.engine == EngineName::Simulated && plan.simulator.urls.is_empty();
     let player = plan.simulator_model().filter(|_| simulated);
-    if plan.rl.kl_coef > 0.0 || (simulated && player.is_none()) {
-        found.push(("the weights that it starts from", policy.start));
+    // What a server trains takes no memory here.
+    if plan.model.learner == LearnerName::Local {
+        let policy = needs((&plan.model, &plan.adapter), conversation(plan), &pool).await?;
+        found.push(("the policy that is trained", policy.training));
+        if plan.rl.kl_coef > 0.0 || (simulated && player.is_none()) {
+            found.push(("the weights that it starts from", policy.start));
+        }
     }
     if let Some((model, adapter)) = player {
         let needs = needs((&model, &adapter), 0, &pool).await?;

@@ -12,7 +12,7 @@ use zerosearch_local::{
     Checkpoint, Dtype, Family, LearnerOptions, LocalLearner, LocalPolicy, ModelConfig, PolicyOptions, Threads,
 };
 
-use crate::config::{Adapter, Arithmetic, EngineName, Model, Plan};
+use crate::config::{Adapter, Arithmetic, EngineName, LearnerName, Model, Plan};
 use crate::problem::problem;
 use crate::train::sha256_of;
 
@@ -22,6 +22,7 @@ mod identity;
 mod needs;
 mod server;
 mod shelf;
+mod tinker;
 
 pub(crate) use adapter::shape as adapter_shape;
 use identity::identity;
@@ -90,6 +91,9 @@ pub async fn open(plan: &Plan, context: usize, pool: &Pool) -> Result<Opened> {
 /// The same, with the numbers of a new adapter drawn from `adapter_seed` in place of the run's.
 pub async fn open_drawn(plan: &Plan, adapter_seed: u64, context: usize, pool: &Pool) -> Result<Opened> {
     let (model, seed) = (&plan.model, plan.run.seed);
+    if model.learner == LearnerName::Tinker {
+        return tinker::open(plan).await;
+    }
     adapter::refuse_without_weights(model, &plan.adapter)?;
     if let Some(learner) = bigram(model).await? {
         let text = learner.text();
@@ -296,7 +300,8 @@ pub fn conversation(plan: &Plan) -> usize {
 /// Whether a training's simulator lies over the same matrices as its policy, which trains an adapter.
 pub fn shares_base(plan: &Plan) -> bool {
     let trains_adapter = plan.adapter.rank > 0 || !plan.adapter.path.is_empty();
-    trains_adapter && plan.simulator_model().is_some_and(|(model, _)| model == plan.model)
+    let is_here = plan.model.learner == LearnerName::Local;
+    is_here && trains_adapter && plan.simulator_model().is_some_and(|(model, _)| model == plan.model)
 }
 
 fn learner_options(model: &Model, context: usize, pool: &Pool) -> LearnerOptions {
@@ -330,11 +335,16 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
 
 /// SHA-256 of a model's files: the file itself, or those of a folder that decide what the model is told and says.
 fn file_hashes(path: &Path) -> Result<BTreeMap<String, String>> {
+    file_hashes_of(path, is_of_model)
+}
+
+/// SHA-256 of the file itself, or of those of a folder that are `wanted`.
+fn file_hashes_of(path: &Path, wanted: impl Fn(&Path) -> bool) -> Result<BTreeMap<String, String>> {
     let mut files = vec![path.to_owned()];
     if path.is_dir() {
         let entries: Vec<PathBuf> =
             std::fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
-        files = entries.into_iter().filter(|file| is_of_model(file)).collect();
+        files = entries.into_iter().filter(|file| wanted(file)).collect();
     }
     let hash = |file: PathBuf| {
         let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -346,6 +356,11 @@ fn file_hashes(path: &Path) -> Result<BTreeMap<String, String>> {
 fn is_of_model(file: &Path) -> bool {
     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let is_weights = name.starts_with("model") && (name.ends_with(".safetensors") || name.ends_with(".json"));
+    is_weights || is_of_words(name)
+}
+
+/// Whether a file of this name decides what a model is told and where it stops.
+fn is_of_words(name: &str) -> bool {
     const OTHERS: [&str; 6] = [
         "config.json",
         "generation_config.json",
@@ -354,7 +369,7 @@ fn is_of_model(file: &Path) -> bool {
         "special_tokens_map.json",
         "chat_template.jinja",
     ];
-    is_weights || OTHERS.contains(&name)
+    OTHERS.contains(&name)
 }
 
 #[cfg(test)]

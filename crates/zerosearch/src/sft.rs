@@ -63,5 +63,6 @@ fn mean_cross_entropy(examples: &[Example]) -> Loss {
         entropy_bonus: 0.0,
         temperature: 1.0,
         normalizer: weights.map(|weight| f64::from(*weight)).sum(),
+        rows: examples.len(),
     }
 }

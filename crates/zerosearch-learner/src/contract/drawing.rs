@@ -1,6 +1,8 @@
 //! Draws: which tokens a policy takes, and the log-probabilities it gives them.
 
-use super::{Fact, Subject};
+use futures::future::try_join_all;
+
+use super::{Fact, Subject, all_served, served};
 use crate::{Policy, SamplingRequest, TokenId};
 
 pub(super) async fn check(subject: &Subject<'_>) {
@@ -27,9 +29,10 @@ async fn next(
 
 async fn scores_are_a_distribution(subject: &Subject<'_>) {
     let fact = Fact("scores are log-probabilities, one for each token and 0 for the first");
-    let policy = fact.got(subject.taught(fact).await.snapshot().await);
+    let learner = subject.taught(fact).await;
+    let policy = fact.got(learner.snapshot().await);
     fact.holds(fact.got(policy.score(&[], 1.0).await).is_empty(), "no rows have no scores");
-    for temperature in [0.7, 1.0, 1.3] {
+    for temperature in all_served(&learner.capabilities(), [0.7, 1.0, 1.3]) {
         let scores = fact.got(policy.score(&subject.prompts, temperature).await);
         for (row, score) in subject.prompts.iter().zip(&scores) {
             fact.holds(score.len() == row.len(), format!("{} for {} tokens", score.len(), row.len()));
@@ -46,7 +49,7 @@ async fn samples_are_scored_alike(subject: &Subject<'_>) {
     let learner = subject.taught(fact).await;
     let policy = fact.got(learner.snapshot().await);
     for index in 0..12 {
-        let temperature = [0.7, 1.0, 1.3, 0.0][index % 4];
+        let temperature = served(&learner.capabilities(), [0.7, 1.0, 1.3, 0.0][index % 4]);
         let (top_p, top_k) = ([1.0, 0.8][index / 4 % 2], [0, 9][index / 8]);
         let request = SamplingRequest { temperature, top_p, top_k, ..subject.request(index, index as u64) };
         let sample = fact.got(policy.sample(request.clone()).await);
@@ -91,21 +94,19 @@ fn likeliest_first(logprobs: &[f32]) -> Vec<usize> {
 
 /// First tokens of replies under seeds 0 to `count`.
 async fn draws(fact: Fact, policy: &dyn Policy, request: &SamplingRequest, count: u64) -> Vec<usize> {
-    let mut drawn = Vec::new();
-    for seed in 0..count {
-        let request = SamplingRequest { max_tokens: 1, seed, ..request.clone() };
-        drawn.push(fact.got(policy.sample(request).await).tokens[0] as usize);
-    }
-    drawn
+    let draw = |seed| policy.sample(SamplingRequest { max_tokens: 1, seed, ..request.clone() });
+    let drawn = fact.got(try_join_all((0..count).map(draw)).await);
+    drawn.into_iter().map(|sample| sample.tokens[0] as usize).collect()
 }
 
 /// The mean log-probability of draws is minus the entropy, up to the standard error that their variance allows: five of
 /// them. The likeliest token's share is its probability, likewise.
 async fn draws_follow_the_temperature(subject: &Subject<'_>) {
     let fact = Fact("draws follow softmax(logits / temperature)");
-    let policy = fact.got(subject.taught(fact).await.snapshot().await);
+    let learner = subject.taught(fact).await;
+    let policy = fact.got(learner.snapshot().await);
     const DRAWS: u64 = 300;
-    for temperature in [0.5, 1.0, 2.0] {
+    for temperature in all_served(&learner.capabilities(), [0.5, 1.0, 2.0]) {
         let request = SamplingRequest { temperature, ..subject.request(1, 0) };
         let all = next(fact, subject, &*policy, &request.prompt, temperature).await;
         let drawn = draws(fact, &*policy, &request, DRAWS).await;

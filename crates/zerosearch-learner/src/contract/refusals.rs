@@ -103,6 +103,10 @@ async fn bad_losses_are_refused(subject: &Subject<'_>) {
     ] {
         fact.refused(learner.accumulate(&batch, &loss).await, what);
     }
+    if !learner.capabilities().temperatures {
+        let loss = Loss { temperature: 0.9, ..cross_entropy(&batch) };
+        fact.refused(learner.accumulate(&batch, &loss).await, "a temperature that is not served");
+    }
     fact.refused(learner.step(&subject.adam()).await, "a step with the gradients of refused batches");
 }
 
@@ -124,7 +128,8 @@ async fn losses_are_finite(subject: &Subject<'_>) {
 
 async fn bad_requests_are_refused(subject: &Subject<'_>) {
     let fact = Fact("a request that contradicts itself is refused");
-    let policy = fact.got(subject.fresh().snapshot().await);
+    let learner = subject.fresh();
+    let policy = fact.got(learner.snapshot().await);
     let good = || subject.request(0, 1);
     let long = |length: usize| good().prompt.into_iter().cycle().take(length).collect::<Vec<_>>();
     for (what, request) in [
@@ -143,6 +148,14 @@ async fn bad_requests_are_refused(subject: &Subject<'_>) {
     }
     fact.refused(policy.score(&[vec![TokenId::MAX]], 1.0).await, "scoring an unknown token");
     fact.refused(policy.score(&[long(policy.context_length() + 1)], 1.0).await, "scoring a long row");
+    if !learner.capabilities().temperatures {
+        let request = SamplingRequest { temperature: 0.9, ..good() };
+        fact.refused(policy.sample(request).await, "sampling at a temperature that is not served");
+        fact.refused(
+            policy.score(&subject.prompts, 0.9).await,
+            "scoring at a temperature that is not served",
+        );
+    }
     for temperature in [0.0, -1.0, f32::NAN] {
         fact.refused(policy.score(&subject.prompts, temperature).await, "scoring at such a temperature");
     }

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::JoinSet;
 
-use super::{Fact, Subject};
-use crate::{Sample, SamplingRequest, StopReason};
+use super::{Fact, Subject, served};
+use crate::{Capabilities, Sample, SamplingRequest, StopReason};
 
 pub(super) async fn check(subject: &Subject<'_>) {
     at_most_max_tokens(subject).await;
@@ -187,13 +187,13 @@ async fn replies_are_independent(subject: &Subject<'_>) {
     let mut calls = JoinSet::new();
     for index in 0..24 {
         let policy = Arc::clone(&policy);
-        let request = varied(subject, index);
+        let request = varied(subject, &learner.capabilities(), index);
         calls.spawn(async move { (index, policy.sample(request).await) });
     }
     let alone = fact.got(learner.snapshot().await);
     for (index, together) in calls.join_all().await {
         let together = fact.got(together);
-        let expected = fact.got(alone.sample(varied(subject, index)).await);
+        let expected = fact.got(alone.sample(varied(subject, &learner.capabilities(), index)).await);
         fact.holds(together == expected, format!("request {index}: {together:?}, alone {expected:?}"));
     }
 }
@@ -201,11 +201,13 @@ async fn replies_are_independent(subject: &Subject<'_>) {
 /// With stop rules of every kind: a reply's last token is told, too, and nothing after it.
 async fn what_is_told_is_what_is_sampled(subject: &Subject<'_>) {
     let fact = Fact("a reply that is told aloud is the same reply, token by token");
-    let policy = fact.got(subject.taught(fact).await.snapshot().await);
+    let learner = subject.taught(fact).await;
+    let (policy, can) = (fact.got(learner.snapshot().await), learner.capabilities());
     for index in 0..6 {
-        let whole = fact.got(policy.sample(varied(subject, index)).await);
+        let request = varied(subject, &can, index);
+        let whole = fact.got(policy.sample(request.clone()).await);
         let stop_tokens = whole.tokens.get(3).copied().into_iter().collect();
-        for request in [varied(subject, index), SamplingRequest { stop_tokens, ..varied(subject, index) }] {
+        for request in [request.clone(), SamplingRequest { stop_tokens, ..request }] {
             let expected = fact.got(policy.sample(request.clone()).await);
             let told = Arc::new(Mutex::new(Sample { stop: expected.stop, ..Sample::default() }));
             let heard = Arc::clone(&told);
@@ -224,10 +226,10 @@ async fn what_is_told_is_what_is_sampled(subject: &Subject<'_>) {
     }
 }
 
-fn varied(subject: &Subject<'_>, index: usize) -> SamplingRequest {
+fn varied(subject: &Subject<'_>, capabilities: &Capabilities, index: usize) -> SamplingRequest {
     SamplingRequest {
         max_tokens: 1 + index,
-        temperature: [1.0, 0.7, 0.0, 1.3][index % 4],
+        temperature: served(capabilities, [1.0, 0.7, 0.0, 1.3][index % 4]),
         top_p: [1.0, 0.9][index / 4 % 2],
         top_k: [0, 0, 5][index % 3],
         ..subject.request(index, 100 + index as u64)

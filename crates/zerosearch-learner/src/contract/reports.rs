@@ -1,6 +1,6 @@
 //! Reports: what training says about the rows that it was given.
 
-use super::{Fact, Subject, cross_entropy, lesson, loss_of, trajectory, weight};
+use super::{Fact, Subject, all_served, cross_entropy, lesson, loss_of, served, trajectory, weight};
 use crate::{Example, KlEstimator, KlPenalty, Learner, Loss, LossReport, Objective, SamplingRequest};
 
 /// A clip that some of the ratios in [`off_policy`] exceed.
@@ -40,7 +40,7 @@ async fn training_logprobs_are_scores(subject: &Subject<'_>) {
     let learner = subject.taught(fact).await;
     let policy = fact.got(learner.snapshot().await);
     let batch = off_policy(fact, subject, &*learner).await;
-    for temperature in [0.7, 1.0, 1.3] {
+    for temperature in all_served(&learner.capabilities(), [0.7, 1.0, 1.3]) {
         let loss = Loss { temperature, ..cross_entropy(&batch) };
         let report = fact.got(learner.accumulate(&batch, &loss).await);
         fact.holds(report.examples.len() == batch.len(), format!("{} rows", report.examples.len()));
@@ -66,7 +66,8 @@ fn losses(learner: &dyn Learner, batch: &[Example]) -> Vec<Loss> {
                 let honoured = (kl.is_none() || capabilities.kl_in_loss)
                     && (entropy_bonus == 0.0 || capabilities.entropy_bonus);
                 if honoured {
-                    losses.push(Loss { kl, entropy_bonus, temperature: 0.9, ..loss_of(objective, batch) });
+                    let temperature = served(&capabilities, 0.9);
+                    losses.push(Loss { kl, entropy_bonus, temperature, ..loss_of(objective, batch) });
                 }
             }
         }

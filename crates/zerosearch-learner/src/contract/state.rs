@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use super::{Fact, Subject, cross_entropy, lesson, loss_of, trajectory};
+use super::{Fact, Subject, cross_entropy, lesson, loss_of, served, trajectory};
 use crate::{Example, Learner, Objective, SamplingRequest};
 
 pub(super) async fn check(subject: &Subject<'_>) {
     a_snapshot_is_frozen(subject).await;
+    the_start_lasts(subject).await;
     a_step_needs_gradients(subject).await;
     a_saved_learner_goes_on(subject).await;
     loading_forgets_gradients(subject).await;
@@ -28,6 +29,21 @@ async fn a_snapshot_is_frozen(subject: &Subject<'_>) {
     let unmoved = subject.prompt_logprobs(fact, &*gathered).await;
     fact.same_logprobs(&learner.capabilities(), &unmoved, &before, "gathering gradients moved the weights");
     fact.got(learner.step(&subject.adam()).await);
+    if !learner.capabilities().lasting_snapshots {
+        for policy in [&policy, &gathered] {
+            fact.refused(
+                policy.score(&subject.prompts, 1.0).await,
+                "scoring with a snapshot from before the step",
+            );
+            fact.refused(
+                policy.sample(subject.request(0, 3)).await,
+                "sampling from a snapshot from before the step",
+            );
+        }
+        let moved = subject.prompt_logprobs(fact, &*fact.got(learner.snapshot().await)).await;
+        fact.holds(moved != before, "a new snapshot has the old weights");
+        return;
+    }
     for (policy, when) in [(&policy, "before"), (&gathered, "before the step")] {
         let after = subject.prompt_logprobs(fact, &**policy).await;
         fact.same_logprobs(&learner.capabilities(), &after, &before, format!("a snapshot made {when}"));
@@ -37,6 +53,22 @@ async fn a_snapshot_is_frozen(subject: &Subject<'_>) {
     }
     let moved = subject.prompt_logprobs(fact, &*fact.got(learner.snapshot().await)).await;
     fact.holds(moved != before, "a new snapshot has the old weights");
+}
+
+/// Weights before the first step are those of the model that training began with, which may be kept apart.
+async fn the_start_lasts(subject: &Subject<'_>) {
+    let fact = Fact("a snapshot from before the first step lasts, where that is promised");
+    let learner = subject.fresh();
+    if !learner.capabilities().lasting_start {
+        return;
+    }
+    let start = fact.got(learner.snapshot().await);
+    let before = subject.prompt_logprobs(fact, &*start).await;
+    for prompt in &subject.prompts {
+        subject.teach(fact, &*learner, &[lesson(prompt)]).await;
+    }
+    let after = subject.prompt_logprobs(fact, &*start).await;
+    fact.same_logprobs(&learner.capabilities(), &after, &before, "log-probabilities");
 }
 
 async fn a_step_needs_gradients(subject: &Subject<'_>) {
@@ -54,16 +86,16 @@ async fn a_step_needs_gradients(subject: &Subject<'_>) {
 /// Two steps of what training does: replies, a batch of them in two calls, a step. Returns log-probabilities and norms.
 async fn train(fact: Fact, subject: &Subject<'_>, learner: &dyn Learner) -> (Vec<f32>, Vec<u64>) {
     let mut norms = Vec::new();
+    let temperature = served(&learner.capabilities(), 0.9);
     for step in 0..2 {
         let policy = fact.got(learner.snapshot().await);
         let mut batch: Vec<Example> = Vec::new();
         for index in 0..4 {
-            let request =
-                SamplingRequest { temperature: 0.9, ..subject.request(index, 10 * step + index as u64) };
+            let request = SamplingRequest { temperature, ..subject.request(index, 10 * step + index as u64) };
             let sample = fact.got(policy.sample(request.clone()).await);
             batch.push(trajectory(&request, &sample, [1.0, -0.5][index % 2]));
         }
-        let loss = crate::Loss { temperature: 0.9, ..loss_of(Objective::ImportanceSampling, &batch) };
+        let loss = crate::Loss { temperature, ..loss_of(Objective::ImportanceSampling, &batch) };
         for half in batch.chunks(2) {
             fact.got(learner.accumulate(half, &loss).await);
         }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::BigramPolicy;
 use super::bigram::Table;
 use super::files;
-use super::objective::{Facts, token_loss};
 use super::writing::check_row;
+use crate::objective::{Facts, token_loss};
 use crate::text::Text;
 use crate::{
     Adam, Boxed, Capabilities, Example, ExampleReport, Learner, LearnerError, Loss, LossReport, Objective,
@@ -48,7 +48,7 @@ impl BigramLearner {
     }
 
     fn add(&self, batch: &[Example], loss: &Loss) -> Result<LossReport> {
-        check_loss(loss)?;
+        loss.check()?;
         for example in batch {
             example.check(loss.objective != Objective::CrossEntropy, loss.kl.is_some())?;
             check_row(&self.text, &example.tokens, self.context_length)?;
@@ -82,6 +82,9 @@ impl Learner for BigramLearner {
             deterministic: true,
             entropy_bonus: true,
             kl_in_loss: true,
+            temperatures: true,
+            lasting_snapshots: true,
+            lasting_start: true,
             numeric_path: "bigram-f32".into(),
         }
     }
@@ -175,22 +178,6 @@ impl State {
     }
 }
 
-fn check_loss(loss: &Loss) -> Result<()> {
-    if !(loss.temperature.is_finite() && loss.temperature > 0.0) {
-        return Err(LearnerError::BadRequest(format!(
-            "the temperature is {}; it must be above 0",
-            loss.temperature
-        )));
-    }
-    if !(loss.normalizer.is_finite() && loss.normalizer > 0.0) {
-        return Err(LearnerError::BadRequest(format!(
-            "the normalizer is {}; it must be above 0",
-            loss.normalizer
-        )));
-    }
-    Ok(())
-}
-
 /// Adds one row's gradients and sums.
 fn add_row(
     table: &Table,
@@ -204,7 +191,7 @@ fn add_row(
     for position in trained {
         let (last, token) = (example.tokens[position - 1], example.tokens[position] as usize);
         let row = table.logprobs(last, loss.temperature);
-        let token_loss = token_loss(loss, facts(example, position, row[token]));
+        let token_loss = token_loss(loss, Facts::of(example, position, row[token]));
         let weight = f64::from(example.weights[position]);
         let entropy = -row.iter().map(|&lp| f64::from(lp).exp() * f64::from(lp)).sum::<f64>();
         let bonus = f64::from(loss.entropy_bonus);
@@ -223,16 +210,6 @@ fn add_row(
         report.clipped += if token_loss.clipped { weight } else { 0.0 };
     }
     ExampleReport { logprobs }
-}
-
-fn facts(example: &Example, position: usize, logprob: f32) -> Facts {
-    let at = |vector: &[f32]| vector.get(position).copied().unwrap_or(0.0);
-    Facts {
-        logprob,
-        old_logprob: at(&example.old_logprobs),
-        reference_logprob: at(&example.reference_logprobs),
-        advantage: at(&example.advantages),
-    }
 }
 
 #[cfg(test)]

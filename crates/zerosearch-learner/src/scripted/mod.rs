@@ -7,7 +7,6 @@
 mod bigram;
 mod files;
 mod learner;
-mod objective;
 mod policy;
 mod script;
 mod writing;

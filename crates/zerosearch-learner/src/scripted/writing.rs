@@ -1,6 +1,6 @@
 //! A reply while it is written: it knows when the request wants it to end.
 
-use crate::text::Text;
+use crate::text::{StopMatcher, Text};
 use crate::{LearnerError, Result, Sample, SamplingRequest, StopReason, TokenId};
 
 /// The reply to one request so far.
@@ -8,7 +8,7 @@ pub(super) struct Writing<'a> {
     request: &'a SamplingRequest,
     text: &'a Text,
     room: usize,
-    bytes: Vec<u8>,
+    stop: StopMatcher,
     sample: Sample,
 }
 
@@ -20,7 +20,13 @@ impl<'a> Writing<'a> {
         }
         check_row(text, &request.prompt, context_length)?;
         let room = request.max_tokens.min(context_length - request.prompt.len());
-        Ok(Self { request, text, room, bytes: Vec::new(), sample: Sample::default() })
+        Ok(Self {
+            request,
+            text,
+            room,
+            stop: StopMatcher::new(&request.stop_strings),
+            sample: Sample::default(),
+        })
     }
 
     /// The token that the next one follows.
@@ -38,12 +44,11 @@ impl<'a> Writing<'a> {
     pub(super) fn push(&mut self, token: TokenId, logprob: f32) -> bool {
         self.sample.tokens.push(token);
         self.sample.logprobs.push(logprob);
-        let before = self.bytes.len();
-        self.bytes.extend_from_slice(self.text.bytes(token));
+        let completed = self.stop.push(self.text.bytes(token));
         let stop = if self.request.stop_tokens.contains(&token) {
             Some(StopReason::StopToken)
         } else {
-            self.completed_since(before).map(StopReason::StopString)
+            completed.map(StopReason::StopString)
         };
         self.sample.stop = stop.unwrap_or_default();
         stop.is_some()
@@ -52,17 +57,6 @@ impl<'a> Writing<'a> {
     /// The reply as it stands.
     pub(super) fn finish(self) -> Sample {
         self.sample
-    }
-
-    /// The stop string that was complete first among those that end after byte `before`.
-    fn completed_since(&self, before: usize) -> Option<usize> {
-        let ends = self.request.stop_strings.iter().enumerate().filter_map(|(index, stop)| {
-            let from = before.saturating_sub(stop.len().saturating_sub(1));
-            let at =
-                self.bytes[from..].windows(stop.len().max(1)).position(|window| window == stop.as_bytes())?;
-            Some((from + at + stop.len(), index))
-        });
-        ends.min().map(|(_, index)| index)
     }
 }
 

@@ -60,6 +60,7 @@ fn loss() -> Loss {
         entropy_bonus: 0.0,
         temperature: 1.0,
         normalizer: 1.0,
+        rows: 1,
     }
 }
 

@@ -91,7 +91,14 @@ impl Fixture {
 
     fn loss(&self, objective: Objective) -> Loss {
         let trained: f32 = self.examples().iter().flat_map(|example| &example.weights).sum();
-        Loss { objective, kl: None, entropy_bonus: 0.0, temperature: 1.0, normalizer: f64::from(trained) }
+        Loss {
+            objective,
+            kl: None,
+            entropy_bonus: 0.0,
+            temperature: 1.0,
+            normalizer: f64::from(trained),
+            rows: 1,
+        }
     }
 
     /// Accumulates under `objective`, and holds loss, gradients and norm against what is expected under `prefix`.

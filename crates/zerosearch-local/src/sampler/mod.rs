@@ -9,7 +9,6 @@ mod cache;
 mod pick;
 mod row;
 mod schedule;
-mod stop;
 mod version;
 
 pub(crate) use schedule::Sampler;

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
-use zerosearch_learner::text::Text;
+use zerosearch_learner::text::{StopMatcher, Text};
 use zerosearch_learner::{LearnerError, Listener, Result, Sample, SamplingRequest, StopReason, TokenId};
 
 use super::cache::Cache;
-use super::stop::StopMatcher;
 use super::version::Version;
 use crate::kernels::BLOCK;
 

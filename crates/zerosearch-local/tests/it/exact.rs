@@ -80,6 +80,7 @@ fn loss(temperature: f32, normalizer: f64) -> Loss {
         entropy_bonus: 0.01,
         temperature,
         normalizer,
+        rows: 1,
     }
 }
 

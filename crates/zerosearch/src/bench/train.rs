@@ -76,5 +76,5 @@ pub async fn train(
 pub(super) fn mean(objective: Objective, batch: &[Example]) -> Loss {
     let weights = batch.iter().flat_map(|row| &row.weights);
     let normalizer = weights.map(|&weight| f64::from(weight)).sum();
-    Loss { objective, kl: None, entropy_bonus: 0.0, temperature: 1.0, normalizer }
+    Loss { objective, kl: None, entropy_bonus: 0.0, temperature: 1.0, normalizer, rows: batch.len() }
 }

@@ -60,6 +60,7 @@ macro_rules! sections {
 sections! {
     model: ModelFile {
         path: String,
+        learner: String,
         arithmetic: String,
         threads: usize,
         activation_gib: f64,
@@ -70,6 +71,28 @@ sections! {
         width: usize,
         heads: usize,
         context: usize,
+    }
+    tinker: TinkerFile {
+        url: String,
+        preset: String,
+        base_model: String,
+        key_env: String,
+        timeout_s: f64,
+        wait_s: f64,
+        retries: usize,
+        concurrency: usize,
+        wire: String,
+        reduction: String,
+        adam_per_step: bool,
+        weight_decay: f64,
+        max_grad_norm: f64,
+        alpha: f64,
+        full_training: bool,
+        stop_strings: bool,
+        stops_at_end: bool,
+        lasting_samplers: bool,
+        base_sampling: bool,
+        repeatable: bool,
     }
     adapter: AdapterFile {
         path: String,

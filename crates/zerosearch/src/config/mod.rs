@@ -19,9 +19,9 @@ pub use cost::{Assumption, Cost, Gpu};
 pub use file::{ConfigFile, known_keys};
 pub use plan::{
     Adapter, AdapterTarget, AlgorithmName, ApiName, Arithmetic, Baseline, Bm25, Cache, Curriculum, Dense,
-    DenseSearch, DialectName, DocumentStyle, EngineName, Eval, KlPlace, KlType, Model, Optimizer, Plan,
-    ProviderName, Questions, Retrieve, Reward, Rl, Rollout, Run, Schedule, Server, Sft, Simulator,
-    SimulatorMode, Spread, Structure, Web,
+    DenseSearch, DialectName, DocumentStyle, EngineName, Eval, KlPlace, KlType, LearnerName, Model,
+    Optimizer, Plan, PresetName, ProviderName, Questions, ReductionName, Retrieve, Reward, Rl, Rollout, Run,
+    Schedule, Server, Sft, Simulator, SimulatorMode, Spread, Structure, Tinker, Web, WireName,
 };
 pub use resolve::Purpose;
 pub use set::Setting;

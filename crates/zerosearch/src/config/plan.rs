@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 mod engines;
+mod tinker;
 
 pub use engines::{Bm25, Cache, Curriculum, Dense, Retrieve, Simulator, Web};
+pub use tinker::Tinker;
 
 /// Declares a closed set of names, as they are written in a config file.
 macro_rules! names {
@@ -28,6 +30,40 @@ macro_rules! names {
 }
 
 names! {
+    /// Who trains.
+    LearnerName {
+        /// This process.
+        Local = "local",
+        /// A server of the Tinker protocol.
+        Tinker = "tinker",
+    }
+    /// Kinds of servers of the Tinker protocol.
+    PresetName {
+        /// The hosted service.
+        Hosted = "hosted",
+        /// SkyRL on JAX.
+        SkyRlJax = "skyrl-jax",
+        /// SkyRL on FSDP and vLLM.
+        SkyRlFsdp = "skyrl-fsdp",
+        /// SkyRL on Megatron and vLLM.
+        SkyRlMegatron = "skyrl-megatron",
+        /// TuFT.
+        TuFt = "tuft",
+    }
+    /// In what form large bodies travel.
+    WireName {
+        /// As text.
+        Json = "json",
+        /// As little-endian arrays.
+        Protobuf = "protobuf",
+    }
+    /// What a training server makes of the losses of tokens.
+    ReductionName {
+        /// Their sum.
+        Sum = "sum",
+        /// The mean of each row, and the mean of those.
+        MeanOfRows = "mean_of_rows",
+    }
     /// The numbers that the local learner computes in.
     Arithmetic {
         /// bf16 weights and activations, f32 sums.
@@ -202,6 +238,9 @@ names! {
 pub struct Plan {
     /// The policy.
     pub model: Model,
+    /// The server that trains it, where `model.learner` is `tinker`.
+    #[serde(default)]
+    pub tinker: Tinker,
     /// What trains beside it, or is used with it, in place of its own weights.
     #[serde(default)]
     pub adapter: Adapter,
@@ -266,6 +305,9 @@ impl Default for Adapter {
 pub struct Model {
     /// A Hugging Face directory, a GGUF file or a hub id; `random` for a random model of the shape below.
     pub path: String,
+    /// Who trains it. Whatever only samples from it does so here.
+    #[serde(default = "here")]
+    pub learner: LearnerName,
     /// The numbers it is computed in.
     pub arithmetic: Arithmetic,
     /// Threads; 0 for one on each core. Results do not depend on it.
@@ -475,6 +517,10 @@ pub struct Run {
     pub save_every: usize,
     /// Checkpoints that are kept besides the best.
     pub keep: usize,
+}
+
+fn here() -> LearnerName {
+    LearnerName::Local
 }
 
 /// What a plan says that was written before there was a choice.

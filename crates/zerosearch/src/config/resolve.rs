@@ -4,18 +4,20 @@ use std::path::PathBuf;
 
 use engines::{agree_on_engines, bm25, cache, curriculum, dense, retrieve, servers, simulator, web};
 use learning::{adapter, agree_on_algorithm, optimizer, rl, sft};
+use tinker::{agree_on_tinker, tinker, with_alpha};
 
 use super::check::{at_least, between, named, one_of, positive, some};
 use super::cost::{Cost, cost};
 use super::file::{EvalFile, ModelFile, QuestionsFile, RolloutFile, RunFile, ServerFile};
 use super::plan::{
-    AlgorithmName, ApiName, Arithmetic, Baseline, DocumentStyle, EngineName, Eval, KlPlace, KlType, Model,
-    Plan, Questions, Rollout, Run, Server,
+    AlgorithmName, ApiName, Arithmetic, Baseline, DocumentStyle, EngineName, Eval, KlPlace, KlType,
+    LearnerName, Model, Plan, Questions, Rollout, Run, Server,
 };
 use super::{Complaint, ConfigFile};
 
 mod engines;
 mod learning;
+mod tinker;
 
 type Resolved<T> = Result<T, Complaint>;
 
@@ -52,9 +54,11 @@ impl ConfigFile {
     pub fn with_cost(self, purpose: Purpose) -> Resolved<(Plan, Cost)> {
         let rollout = rollout(self.rollout)?;
         let rl = rl(self.rl)?;
+        let (model, tinker) = (model(self.model, purpose)?, tinker(self.tinker)?);
         let plan = Plan {
-            model: model(self.model, purpose)?,
-            adapter: adapter(self.adapter, purpose)?,
+            adapter: adapter(with_alpha(self.adapter, model.learner, &tinker), purpose)?,
+            model,
+            tinker,
             server: server(self.server)?,
             questions: questions(self.questions, purpose)?,
             simulator: simulator(self.simulator, purpose)?,
@@ -96,6 +100,7 @@ fn model(file: ModelFile, purpose: Purpose) -> Resolved<Model> {
     }
     Ok(Model {
         path,
+        learner: name("model.learner", file.learner, LearnerName::Local, LearnerName::NAMES)?,
         arithmetic: name("model.arithmetic", file.arithmetic, Arithmetic::Bf16, Arithmetic::NAMES)?,
         threads: between("model.threads", file.threads.unwrap_or(0), 0, 1024)?,
         activation_gib: positive("model.activation_gib", file.activation_gib.unwrap_or(2.0))?,
@@ -218,6 +223,7 @@ fn agree(plan: &Plan) -> Resolved<()> {
     let rl = &plan.rl;
     agree_on_algorithm(rl)?;
     agree_on_engines(plan)?;
+    agree_on_tinker(plan)?;
     if rl.kl_coef > 0.0 && rl.kl_type == KlType::K1 && rl.kl_in == KlPlace::Loss {
         return Err(Complaint::new(
             "rl.kl_type",

@@ -248,6 +248,7 @@ impl Recipe {
             entropy_bonus: self.entropy_bonus,
             temperature: self.temperature,
             normalizer,
+            rows: examples.len(),
         };
         Update { examples, loss }
     }

@@ -40,6 +40,7 @@ impl Lesson {
             Some(path) => PromptTemplate::named(path)?,
             None => PromptTemplate::standard()?,
         };
+        learner.check_adam(&adam(&plan.optimizer, plan.optimizer.learning_rate as f32))?;
         let most_tokens = plan.sft.max_row_tokens.min(learner.capabilities().context_length);
         let manner = Manner::of(&plan)?;
         let skip_long = plan.sft.skip_long;

@@ -10,6 +10,7 @@ use super::evaluations::Evaluations;
 use super::parts::{questions_of, refuse_overlap, refuse_trained, sha256_of, training_questions};
 use super::stage::Stage;
 use super::synthetic::Reward;
+use super::update::adam;
 use crate::config::{self, AlgorithmName, Plan};
 use crate::engines::{Engines, Stock, needs_stock};
 use crate::eval::RecipeRecord;
@@ -57,10 +58,10 @@ impl Course {
         let evaluated = evaluation.as_ref().map_or(&[][..], DataSet::files);
         refuse_moved(run, train.files().iter().chain(evaluated))?;
         let recipe = recipe(&plan)?;
-        honour(&recipe, &plan, &*learner)?;
-        // Taken before a checkpoint is loaded: the reference and a simulator without a model are the start weights.
         let asked = [plan.rollout.engine, plan.eval.engine];
         let plays = needs_stock(&plan) && asked.contains(&config::EngineName::Simulated);
+        honour(&recipe, &plan, &*learner, plays)?;
+        // Taken before a checkpoint is loaded: the reference and a simulator without a model are the start weights.
         let start = if plays || recipe.kl.needs_reference() { Some(learner.snapshot().await?) } else { None };
         let stock = start.clone().map(|policy| Stock { policy, text: Arc::clone(&text), identity });
         let reference = start.filter(|_| recipe.kl.needs_reference());
@@ -209,7 +210,7 @@ fn recipe(plan: &Plan) -> Result<Recipe> {
 }
 
 /// Refuses a plan that asks for more than the learner can do.
-fn honour(recipe: &Recipe, plan: &Plan, learner: &dyn Learner) -> Result<()> {
+fn honour(recipe: &Recipe, plan: &Plan, learner: &dyn Learner, plays: bool) -> Result<()> {
     let can = learner.capabilities();
     let refuse = |what: String, hint: &str| Err(problem(what).hint(hint).into());
     if plan.rollout.max_context_tokens > can.context_length {
@@ -229,6 +230,31 @@ fn honour(recipe: &Recipe, plan: &Plan, learner: &dyn Learner) -> Result<()> {
             "set rl.kl_coef to 0 or rl.kl_in to \"reward\"",
         );
     }
+    if recipe.kl.needs_reference() && !can.lasting_start {
+        return refuse("rl.kl_coef: this learner keeps no reference".into(), "set it to 0");
+    }
+    if plays && !can.lasting_start {
+        let hint = "name a model that plays it in simulator.model, or servers in simulator.urls";
+        return refuse(
+            "simulator: this learner keeps no start weights that could play the engine".into(),
+            hint,
+        );
+    }
+    let rollout = &plan.rollout;
+    let sampled = [
+        ("rollout.temperature", rollout.temperature, true),
+        ("eval.temperature", plan.eval.temperature, plan.eval.every > 0),
+        ("simulator.temperature", plan.simulator.temperature, plays),
+    ];
+    for (key, temperature, _) in sampled.iter().filter(|(_, _, is_used)| *is_used) {
+        let is_served = can.temperatures || *temperature == 1.0 || *temperature == 0.0;
+        if !is_served {
+            let what =
+                format!("{key} = {temperature}: this learner's log-probabilities are of temperature 1");
+            return refuse(what, "set it to 1");
+        }
+    }
+    learner.check_adam(&adam(&plan.optimizer, plan.optimizer.learning_rate as f32))?;
     Ok(())
 }
 

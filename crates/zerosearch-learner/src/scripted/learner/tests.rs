@@ -9,7 +9,14 @@ fn learner() -> BigramLearner {
 }
 
 fn cross_entropy(normalizer: f64) -> Loss {
-    Loss { objective: Objective::CrossEntropy, kl: None, entropy_bonus: 0.0, temperature: 1.0, normalizer }
+    Loss {
+        objective: Objective::CrossEntropy,
+        kl: None,
+        entropy_bonus: 0.0,
+        temperature: 1.0,
+        normalizer,
+        rows: 1,
+    }
 }
 
 fn adam(learning_rate: f32) -> Adam {
@@ -112,7 +119,7 @@ async fn gradients_match_finite_differences() {
     for objective in [Objective::CrossEntropy, Objective::ImportanceSampling, clipped] {
         for estimator in [None, Some(KlEstimator::K2), Some(KlEstimator::K3)] {
             let kl = estimator.map(|estimator| KlPenalty { estimator, coefficient: 0.3 });
-            let loss = Loss { objective, kl, entropy_bonus: 0.2, temperature: 1.3, normalizer: 7.0 };
+            let loss = Loss { objective, kl, entropy_bonus: 0.2, temperature: 1.3, normalizer: 7.0, rows: 1 };
             let learner = trained().await;
             learner.accumulate(&batch, &loss).await.unwrap();
             let gradients = learner.state().gradients.clone().unwrap();

@@ -3,6 +3,8 @@
 //! A body is read leniently (fields that this program does not know are ignored, what is optional may be absent or null),
 //! because servers and their clients are not of one version.
 
+#[cfg(test)]
+mod golden;
 mod proto;
 mod replies;
 mod requests;

@@ -27,7 +27,7 @@ pub struct Heartbeat {
 }
 
 /// Makes a model that trains.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename = "create_model")]
 pub struct CreateModel {
     /// The session that owns it.
@@ -208,7 +208,7 @@ impl Default for AdamParams {
 }
 
 /// Makes the weights as they are now ready to be sampled from: under a name that lasts (`path`), or for a sampling session alone.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename = "save_weights_for_sampler")]
 pub struct SaveForSampler {
     /// The model.
@@ -244,7 +244,7 @@ pub struct CreateSamplingSession {
 }
 
 /// Samples continuations of one prompt.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename = "sample")]
 pub struct SampleOrder {
     /// How many.
@@ -352,7 +352,7 @@ pub struct SaveWeights {
 }
 
 /// Takes up what was saved: in a model that was just made, or, with the session instead of the model, in a new one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename = "load_weights")]
 pub struct LoadWeights {
     /// The model.

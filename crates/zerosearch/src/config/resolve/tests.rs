@@ -25,8 +25,11 @@ fn a_plan_is_a_config_file_that_resolves_to_itself() {
 #[test]
 fn every_key_but_the_folder_and_what_is_assumed_of_costs_is_part_of_the_plan() {
     let chosen = "[rollout]\nprompt = \"p\"\nhint = \"h\"\ndistill = \"d\"\n[simulator]\nmode = \"template\"\ntemplate = \"t\"\n";
-    let file =
-        ConfigFile::parse(&format!("{LEAST}{chosen}"), &["model.tokenizer=t".parse().unwrap()]).unwrap();
+    let server = "[tinker]\npreset = \"tuft\"\nwire = \"json\"\nreduction = \"sum\"\nadam_per_step = true\nweight_decay = 0\n\
+                  max_grad_norm = 1\nalpha = 16\nfull_training = true\nstop_strings = true\nstops_at_end = true\n\
+                  lasting_samplers = true\nbase_sampling = true\nrepeatable = true\n";
+    let text = format!("{LEAST}{chosen}{server}");
+    let file = ConfigFile::parse(&text, &["model.tokenizer=t".parse().unwrap()]).unwrap();
     let text = file.resolve(Purpose::Train).unwrap().to_toml().unwrap();
     let table: toml::Table = toml::from_str(&text).unwrap();
     for (name, _) in crate::config::known_keys() {

@@ -63,8 +63,14 @@ impl Batch {
 
     /// Adds its gradients to those of `learner`.
     pub(super) async fn teach(&self, learner: &dyn Learner) -> LearnerResult<ForwardBackwardReply> {
-        let loss =
-            |objective| Loss { objective, kl: None, entropy_bonus: 0.0, temperature: 1.0, normalizer: 1.0 };
+        let loss = |objective| Loss {
+            objective,
+            kl: None,
+            entropy_bonus: 0.0,
+            temperature: 1.0,
+            normalizer: 1.0,
+            rows: 1,
+        };
         let objective = match self.method {
             Method::CrossEntropy => Objective::CrossEntropy,
             Method::ImportanceSampling => Objective::ImportanceSampling,

@@ -1,30 +1,43 @@
 //! The loss of one token and its derivative, as [`crate::Loss`] defines them.
 
-use crate::{KlEstimator, KlPenalty, Loss, Objective};
+use crate::{Example, KlEstimator, KlPenalty, Loss, Objective};
 
 /// What is known about a token besides its weight.
 #[derive(Clone, Copy)]
-pub(super) struct Facts {
-    pub(super) logprob: f32,
-    pub(super) old_logprob: f32,
-    pub(super) reference_logprob: f32,
-    pub(super) advantage: f32,
+pub(crate) struct Facts {
+    pub(crate) logprob: f32,
+    pub(crate) old_logprob: f32,
+    pub(crate) reference_logprob: f32,
+    pub(crate) advantage: f32,
+}
+
+impl Facts {
+    /// Those of the token at `position` of `example`, whose log-probability is `logprob`.
+    pub(crate) fn of(example: &Example, position: usize, logprob: f32) -> Self {
+        let at = |vector: &[f32]| vector.get(position).copied().unwrap_or(0.0);
+        Self {
+            logprob,
+            old_logprob: at(&example.old_logprobs),
+            reference_logprob: at(&example.reference_logprobs),
+            advantage: at(&example.advantages),
+        }
+    }
 }
 
 /// One token's loss (before weight, normaliser and entropy) and what it is made of.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct TokenLoss {
+pub(crate) struct TokenLoss {
     /// `objective + coefficient * KL`
-    pub(super) value: f64,
+    pub(crate) value: f64,
     /// d value / d logprob.
-    pub(super) slope: f64,
+    pub(crate) slope: f64,
     /// The KL estimate.
-    pub(super) kl: f64,
+    pub(crate) kl: f64,
     /// Whether the clipped ratio decided the objective.
-    pub(super) clipped: bool,
+    pub(crate) clipped: bool,
 }
 
-pub(super) fn token_loss(loss: &Loss, facts: Facts) -> TokenLoss {
+pub(crate) fn token_loss(loss: &Loss, facts: Facts) -> TokenLoss {
     let mut token = objective(loss.objective, facts);
     if let Some(KlPenalty { estimator, coefficient }) = loss.kl {
         let (kl, slope) =
@@ -71,7 +84,7 @@ mod tests {
     use super::*;
 
     fn loss(objective: Objective, kl: Option<KlPenalty>) -> Loss {
-        Loss { objective, kl, entropy_bonus: 0.0, temperature: 1.0, normalizer: 1.0 }
+        Loss { objective, kl, entropy_bonus: 0.0, temperature: 1.0, normalizer: 1.0, rows: 1 }
     }
 
     fn facts(ratio: f64, advantage: f32) -> Facts {

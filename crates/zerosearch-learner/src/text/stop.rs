@@ -2,7 +2,7 @@
 
 /// Watches newly written text for stop strings.
 #[derive(Clone, Debug)]
-pub(super) struct StopMatcher {
+pub struct StopMatcher {
     strings: Vec<Vec<u8>>,
     /// The end of the text: as much as an unfinished stop string can reach back.
     tail: Vec<u8>,
@@ -10,14 +10,15 @@ pub(super) struct StopMatcher {
 }
 
 impl StopMatcher {
-    pub(super) fn new(strings: &[String]) -> Self {
+    /// Watches for `strings`, none of which is empty.
+    pub fn new(strings: &[String]) -> Self {
         let strings: Vec<Vec<u8>> = strings.iter().map(|string| string.clone().into_bytes()).collect();
         let longest = strings.iter().map(Vec::len).max().unwrap_or(0);
         Self { strings, tail: Vec::new(), longest }
     }
 
     /// Takes the bytes of the next token; says which string it completed, the one that ends first if there are several.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Option<usize> {
+    pub fn push(&mut self, bytes: &[u8]) -> Option<usize> {
         if self.longest == 0 {
             return None;
         }
