@@ -39,13 +39,13 @@ pub(super) fn dot<const R: usize, const V: usize>(
     right: [&[Pair]; V],
     (stride, pairs): (usize, usize),
 ) {
-    dot_and_fetch::<R, V, false>(sums, left, right, (stride, pairs), &[]);
+    dot_and_fetch::<R, V, 0>(sums, left, right, (stride, pairs), &[]);
 }
 
-/// As [`dot`]; meanwhile, where `FETCH`, a cache line of `ahead` is brought near for each pair.
+/// As [`dot`]; meanwhile so many cache `LINES` of `ahead` are brought near for each pair.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-pub(super) fn dot_and_fetch<const R: usize, const V: usize, const FETCH: bool>(
+pub(super) fn dot_and_fetch<const R: usize, const V: usize, const LINES: usize>(
     sums: &mut Sums<R, V>,
     left: Pairs<'_>,
     right: [&[Pair]; V],
@@ -59,8 +59,8 @@ pub(super) fn dot_and_fetch<const R: usize, const V: usize, const FETCH: bool>(
     assert!(right.iter().all(|right| (pairs - 1) * stride + LANES <= right.len()));
     let mut running = *sums;
     for i in 0..pairs {
-        if FETCH {
-            _mm_prefetch::<_MM_HINT_T1>(ahead.as_ptr().wrapping_add(i * LANES).cast());
+        for line in 0..LINES {
+            _mm_prefetch::<_MM_HINT_T1>(ahead.as_ptr().wrapping_add((i * LINES + line) * LANES).cast());
         }
         // SAFETY: both factors reach over `pairs` pairs, as asserted above.
         unsafe {

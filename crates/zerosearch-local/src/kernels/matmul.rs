@@ -23,8 +23,8 @@ const TILE_ROWS: usize = 6;
 const INNER_AT_ONCE: usize = 2048;
 /// Pairs of a cache line.
 const LINE: usize = 16;
-/// So many tiles bring the next panel near while they compute: each has one line of it for every step that it makes.
-const FETCHING: usize = PANEL / LINE;
+/// Lines of the next panel for every step that is made in the present one.
+const LINES: usize = PANEL / LINE;
 
 /// One product to compute.
 pub(crate) struct Product<'a> {
@@ -144,7 +144,7 @@ impl Work<'_> {
             };
             let panel = column / PANEL;
             let next = if inner.end < operand.inner { (panel, inner.end) } else { (next_column / PANEL, 0) };
-            let fetch = next != (panel, 0) && rows.len() > (FETCHING - 1) * TILE_ROWS;
+            let fetch = next != (panel, 0) && rows.len() > TILE_ROWS;
             self.tiles((left, panels), (&rows, &columns, &inner), fetch.then_some(next));
         }
         self.add(&rows, &columns);
@@ -177,6 +177,8 @@ impl Work<'_> {
         let group = if matches!(left, Left::Bf16(..)) { 2 } else { 1 };
         let start = |panel: usize, at: usize| (panel * panels.inner.next_multiple_of(group) + at) * PANEL;
         let length = inner.len().next_multiple_of(group);
+        // The tiles share what is to be brought near; where there are few, each brings two lines a step.
+        let lines = if rows.len() > (LINES - 1) * TILE_ROWS { 1 } else { 2 };
         for (number, row) in rows.clone().step_by(TILE_ROWS).enumerate() {
             let tile = Tile {
                 first: number * TILE_ROWS,
@@ -186,8 +188,9 @@ impl Work<'_> {
                 inner: length,
                 keep: self.accumulate || adds || inner.start > 0,
                 ahead: next
-                    .filter(|_| number < FETCHING)
-                    .map(|(panel, at)| start(panel, at) + number * length * LINE),
+                    .filter(|_| number * lines < LINES)
+                    .map(|(panel, at)| start(panel, at) + number * lines * length * LINE),
+                lines,
             };
             // SAFETY: the tile's corner lies inside `out`; tiles of different items do not overlap.
             let corner = unsafe { self.out.get().add(row * panels.columns + columns.start) };
@@ -212,9 +215,10 @@ struct Tile {
     /// Length of the stretch of the inner dimension; even in bf16.
     inner: usize,
     keep: bool,
-    /// Where in the right factor something begins that will be needed soon, in numbers. The tile brings a cache line of it near for
-    /// each pair of its stretch.
+    /// Where in the right factor something begins that will be needed soon, in numbers. The tile brings `lines` cache lines of it
+    /// near for each pair of its stretch.
     ahead: Option<usize>,
+    lines: usize,
 }
 
 /// Where a tile's first element goes.
@@ -418,10 +422,10 @@ mod avx512 {
         let mut vectors = [right; V];
         vectors.iter_mut().enumerate().for_each(|(vector, it)| *it = &right[vector * LANES..]);
         let reach = (PANEL, tile.inner / 2);
-        if ahead.is_empty() {
-            dot(&mut sums, left, vectors, reach);
-        } else {
-            dot_and_fetch::<R, V, true>(&mut sums, left, vectors, reach, ahead);
+        match tile.lines {
+            _ if ahead.is_empty() => dot(&mut sums, left, vectors, reach),
+            1 => dot_and_fetch::<R, V, 1>(&mut sums, left, vectors, reach, ahead),
+            _ => dot_and_fetch::<R, V, 2>(&mut sums, left, vectors, reach, ahead),
         }
         for (r, sums) in sums.iter().enumerate() {
             for (vector, &sum) in sums.iter().enumerate() {
