@@ -10,7 +10,7 @@ use zerosearch_learner::{
 
 use crate::kernels::{Arithmetic, RotaryTable};
 use crate::model::config::ModelConfig;
-use crate::model::{AdapterShape, Layout, Machine, Network, rotary_frequencies};
+use crate::model::{AdapterShape, Layout, Machine, Network, Recording, rotary_frequencies};
 use crate::options::LearnerOptions;
 use crate::policy::{LocalPolicy, bounded, check_row, frozen, serving_bytes};
 use crate::state::{State, read_weights};
@@ -93,7 +93,7 @@ impl LocalLearner {
                     .saturating_mul(config.width)
                     .saturating_mul(options.policy.arithmetic.bytes()),
             )
-            .saturating_add(options.activation_bytes)
+            .saturating_add(activations(config, options))
             .saturating_add(serving_bytes(config, &options.policy))
     }
 
@@ -104,7 +104,7 @@ impl LocalLearner {
         LocalPolicy::memory(config, &options.policy)
             .saturating_add(config.vocabulary.saturating_mul(config.width).saturating_mul(bytes))
             .saturating_add(adapter.parameters(config).saturating_mul(16 + bytes))
-            .saturating_add(options.activation_bytes)
+            .saturating_add(activations(config, options))
     }
 
     /// The tokenizer that its tokens belong to.
@@ -156,6 +156,15 @@ impl LocalLearner {
             done.map_err(|gone| LearnerError::Stopped(gone.to_string()))?
         })
     }
+}
+
+/// Bytes of what a micro-batch leaves for the way back, as far as it may, and of what one layer works with meanwhile: gates and
+/// ups, what they become, and the gradients of all three.
+fn activations(config: &ModelConfig, options: &LearnerOptions) -> usize {
+    let tokens = options.micro_batch_tokens;
+    let layer = tokens.saturating_mul(Recording::bytes_per_token(config, options.policy.arithmetic));
+    let working = tokens.saturating_mul(config.mlp_width).saturating_mul(4 * 6);
+    layer.saturating_mul(config.layers).min(options.activation_bytes).saturating_add(working)
 }
 
 impl Inner {

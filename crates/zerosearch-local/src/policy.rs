@@ -98,17 +98,20 @@ impl LocalPolicy {
         Self { version: Arc::new(Version::alone(network)), text, options }
     }
 
-    /// Bytes that sampling and scoring take: packed weights, the largest matrix as it is read, and what
-    /// a full cache, the logits and the rotary table take.
+    /// Bytes that sampling and scoring take: packed weights, and what a full cache, the logits and the rotary table take, or the
+    /// largest matrix as it is read if that is more.
     pub fn memory(config: &ModelConfig, options: &PolicyOptions) -> usize {
-        let widest = config.vocabulary.max(config.mlp_width.saturating_mul(2));
-        // Twice in f32: as read, and beside the others of its group.
-        let reading = widest.saturating_mul(config.width).saturating_mul(8);
-        config
-            .parameters()
-            .saturating_mul(options.arithmetic.bytes())
-            .saturating_add(reading)
-            .saturating_add(serving_bytes(config, options))
+        let packed = config.parameters().saturating_mul(options.arithmetic.bytes());
+        // Twice in f32: as read, and beside the others of its group. The embedding is read first, a head of its own last.
+        let reading = |outputs: usize| outputs.saturating_mul(config.width).saturating_mul(8);
+        let embedding = reading(config.vocabulary);
+        let last = if config.tied_head { reading(config.mlp_width.saturating_mul(2)) } else { embedding };
+        packed.saturating_add(last.max(serving_bytes(config, options))).max(embedding)
+    }
+
+    /// Bytes of keys and values of so many tokens of a model.
+    pub fn cache_memory(config: &ModelConfig, options: &PolicyOptions, tokens: usize) -> usize {
+        Sampler::bytes_per_token(config, options.arithmetic).saturating_mul(tokens)
     }
 
     /// The tokenizer that its tokens belong to.

@@ -56,7 +56,9 @@ impl Update<'_> {
             (slope, (-f64::from(loss.entropy_bonus) * scale) as f32)
         };
         let _pass = self.network.machine.threads.pass();
-        let per_layer = Recording::bytes_per_token(self.network) * packed.batch.tokens.len();
+        let network = self.network;
+        let per_token = Recording::bytes_per_token(&network.config, network.machine.arithmetic);
+        let per_layer = per_token * packed.batch.tokens.len();
         let mut pass = Pass {
             network: self.network,
             layout: self.layout,

@@ -93,14 +93,14 @@ async fn needs_of(plan: &Plan) -> Result<Vec<Need>> {
     let player = plan.simulator_model().filter(|_| simulated);
     // What a server trains takes no memory here.
     if plan.model.learner == LearnerName::Local {
-        let policy = needs((&plan.model, &plan.adapter), conversation(plan), &pool).await?;
+        let policy = needs((&plan.model, &plan.adapter), (conversation(plan), held(plan)), &pool).await?;
         found.push(("the policy that is trained", policy.training));
         if plan.rl.kl_coef > 0.0 || (simulated && player.is_none()) {
             found.push(("the weights that it starts from", policy.start));
         }
     }
     if let Some((model, adapter)) = player {
-        let needs = needs((&model, &adapter), 0, &pool).await?;
+        let needs = needs((&model, &adapter), (0, usize::MAX), &pool).await?;
         found.push(match shares_base(plan) {
             true => ("the simulator's adapter", needs.adapter),
             false => ("the simulator", needs.sampling),
@@ -108,6 +108,22 @@ async fn needs_of(plan: &Plan) -> Result<Vec<Need>> {
     }
     found.push(("together", found.iter().map(|(_, bytes)| bytes).sum()));
     Ok(found.into_iter().map(|(what, bytes)| Need { what: what.into(), gib: gib(bytes) }).collect())
+}
+
+/// Tokens of the policy's conversations that are in memory together: those of a step, or of an evaluation on the way, each as
+/// long as it may be. Where the policy plays the engine too, its cache is taken to be full.
+fn held(plan: &Plan) -> usize {
+    let searches = plan.rollout.engine == EngineName::Simulated && plan.simulator.urls.is_empty();
+    if searches && (plan.simulator_model().is_none() || shares_base(plan)) {
+        return usize::MAX;
+    }
+    let trained = plan.rl.questions_per_step * plan.rl.group_size;
+    let evaluated = match &plan.eval {
+        eval if eval.every == 0 || eval.questions.is_empty() => 0,
+        eval if eval.count == 0 => usize::MAX,
+        eval => eval.count,
+    };
+    trained.max(evaluated).saturating_mul(plan.rollout.max_context_tokens)
 }
 
 fn gib(bytes: u64) -> f64 {

@@ -1,9 +1,10 @@
 //! A recording: what a layer's forward pass leaves for its backward pass.
 
 use super::Network;
+use super::config::ModelConfig;
 use super::forward::{Attended, Batch, FedForward};
 use super::projection::Between;
-use crate::kernels::{Buffer, KeyValueBlocks, Stored};
+use crate::kernels::{Arithmetic, Buffer, KeyValueBlocks, Stored};
 
 /// What one layer leaves.
 pub(crate) struct Recording {
@@ -34,11 +35,11 @@ impl Recording {
     }
 
     /// Bytes for one token of a model, the layer's input included.
-    pub(crate) fn bytes_per_token(network: &Network) -> usize {
-        let config = &network.config;
-        let queries = config.heads * config.head_width;
-        let fused = network.shape().fused_width();
-        4 * (fused * if config.qk_norm { 2 } else { 1 } + config.heads + queries + 2 * config.width)
-            + network.machine.arithmetic.bytes() * 2 * config.mlp_width
+    pub(crate) fn bytes_per_token(config: &ModelConfig, arithmetic: Arithmetic) -> usize {
+        let queries = config.heads.saturating_mul(config.head_width);
+        let fused = queries.saturating_add(2 * config.kv_heads * config.head_width);
+        let norms = if config.qk_norm { 2 } else { 1 };
+        let floats = (fused * norms).saturating_add(config.heads + queries).saturating_add(2 * config.width);
+        4 * floats + arithmetic.bytes() * 2 * config.mlp_width
     }
 }

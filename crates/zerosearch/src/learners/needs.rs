@@ -34,12 +34,18 @@ pub(crate) async fn shape(model: &Model, seed: u64) -> Result<ModelConfig> {
     blocking(move || Ok(checkpoint(&model, seed)?.config)).await
 }
 
-/// What a model and its adapter would need, without loading them. `context` is as for [`open_voice`](super::open_voice).
-pub async fn needs((model, adapter): (&Model, &Adapter), context: usize, pool: &Pool) -> Result<Needs> {
+/// What a model and its adapter would need, without loading them. `context` is as for [`open_voice`](super::open_voice); at most
+/// `held` tokens have keys and values together, or as many as the cache takes.
+pub async fn needs(
+    (model, adapter): (&Model, &Adapter),
+    (context, held): (usize, usize),
+    pool: &Pool,
+) -> Result<Needs> {
     if bigram(model).await?.is_some() {
         return Ok(Needs::default());
     }
-    let (model, adapter, options) = (model.clone(), adapter.clone(), learner_options(model, context, pool));
+    let (model, adapter, mut options) =
+        (model.clone(), adapter.clone(), learner_options(model, context, pool));
     let find = move || {
         let checkpoint = checkpoint(&model, 0)?;
         let shape = match adapter::read(&model, &adapter, &checkpoint)? {
@@ -50,6 +56,8 @@ pub async fn needs((model, adapter): (&Model, &Adapter), context: usize, pool: &
         if options.policy.context_length > 0 {
             config.context_length = config.context_length.min(options.policy.context_length);
         }
+        let held = LocalPolicy::cache_memory(&config, &options.policy, held);
+        options.policy.cache_bytes = options.policy.cache_bytes.min(held);
         let sampling = LocalPolicy::memory(&config, &options.policy) as u64;
         let packed = |numbers: usize| numbers.saturating_mul(options.policy.arithmetic.bytes()) as u64;
         let weights = packed(config.parameters());
