@@ -12,7 +12,9 @@ use zerosearch_learner::tinker::{Merge, Patience, TinkerLearner, TinkerOptions};
 use zerosearch_learner::{Learner, LearnerError};
 use zerosearch_local::{Checkpoint, Dtype};
 
-use super::{Opened, blocking, file_hashes_of, identity::identity, is_of_words};
+use super::{
+    BIGRAM, Opened, RANDOM, SCRIPTED, SERVER, blocking, file_hashes_of, identity::identity, is_of_words,
+};
 use crate::config::{Arithmetic, Plan};
 use crate::engines::key;
 use crate::problem::problem;
@@ -100,7 +102,10 @@ fn folder(path: &str) -> Result<PathBuf> {
         Some((name, revision)) => (name, Some(revision)),
         None => (path, None),
     };
-    let repository = Repository::new(Kind::Model, name, revision).ok_or_else(|| {
+    // These would be ids too, of models that nobody means by them.
+    let is_of_this_program = [RANDOM, BIGRAM, SCRIPTED, SERVER].contains(&name);
+    let repository = Repository::new(Kind::Model, name, revision).filter(|_| !is_of_this_program);
+    let repository = repository.ok_or_else(|| {
         problem(format!("model.path = \"{path}\" is neither a folder nor a hub id"))
             .hint("a learner on a server reads the tokenizer and the config of the model there; name where they are")
     })?;
@@ -151,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_path_that_is_nothing_is_refused_with_what_is_needed() {
-        for path in ["random", "bigram", "no/such/model/anywhere"] {
+        for path in ["random", "bigram", "scripted", "server", "no/such/model/anywhere"] {
             assert!(
                 folder(path).unwrap_err().to_string().contains("neither a folder nor a hub id"),
                 "{path}"
