@@ -160,19 +160,8 @@ fn weight(batch: &[Example]) -> f64 {
     batch.iter().flat_map(|example| &example.weights).map(|&weight| f64::from(weight)).sum()
 }
 
-fn loss_of(objective: Objective, batch: &[Example]) -> Loss {
-    Loss {
-        objective,
-        kl: None,
-        entropy_bonus: 0.0,
-        temperature: 1.0,
-        normalizer: weight(batch),
-        rows: batch.len(),
-    }
-}
-
 fn cross_entropy(batch: &[Example]) -> Loss {
-    loss_of(Objective::CrossEntropy, batch)
+    Loss::mean(Objective::CrossEntropy, batch)
 }
 
 /// Fails the fact unless every number is finite; returns their sum.

@@ -9,7 +9,7 @@
 //!
 //! where `H` is the entropy of the token's whole distribution in nats.
 
-use crate::{LearnerError, Result};
+use crate::{Example, LearnerError, Result};
 
 /// What to minimise.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +30,18 @@ pub struct Loss {
 }
 
 impl Loss {
+    /// `objective` alone, at temperature 1, summed over the weighted tokens of a batch of `rows` rows.
+    pub fn sum(objective: Objective, rows: usize) -> Self {
+        Self { objective, kl: None, entropy_bonus: 0.0, temperature: 1.0, normalizer: 1.0, rows }
+    }
+
+    /// The same, as the mean over the weighted tokens of `batch`, which is a whole optimizer batch.
+    pub fn mean(objective: Objective, batch: &[Example]) -> Self {
+        let weights = batch.iter().flat_map(|row| &row.weights);
+        let normalizer = weights.map(|&weight| f64::from(weight)).sum();
+        Self { normalizer, ..Self::sum(objective, batch.len()) }
+    }
+
     /// Refuses what cannot be computed: a temperature or a normalizer that is not above 0.
     pub fn check(&self) -> Result<()> {
         for (name, value) in [("temperature", f64::from(self.temperature)), ("normalizer", self.normalizer)] {

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     fn loss(objective: Objective, kl: Option<KlPenalty>) -> Loss {
-        Loss { objective, kl, entropy_bonus: 0.0, temperature: 1.0, normalizer: 1.0, rows: 1 }
+        Loss { kl, ..Loss::sum(objective, 1) }
     }
 
     fn facts(ratio: f64, advantage: f32) -> Facts {

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     fn loss(objective: Objective, kl: Option<KlPenalty>) -> Loss {
-        Loss { objective, kl, entropy_bonus: 0.0, temperature: 1.0, normalizer: 1.0, rows: 1 }
+        Loss { kl, ..Loss::sum(objective, 1) }
     }
 
     fn example(advantage: f32, old: f32, reference: f32) -> Example {

@@ -1,7 +1,7 @@
 //! The supervised loop: rows, their loss, one step; again and again.
 
 use anyhow::Result;
-use zerosearch_learner::{Example, Loss, Objective};
+use zerosearch_learner::{Loss, Objective};
 
 use crate::run::{Row, Run, State};
 use crate::stop::{Reason, Stop};
@@ -32,7 +32,7 @@ pub async fn sft(lesson: &Lesson, run: &mut Run, stop: &Stop) -> Result<Option<R
         let mut row = Row::at(step);
         let mut laps = Laps::start();
         let examples = lesson.batch(step);
-        let loss = mean_cross_entropy(&examples);
+        let loss = Loss::mean(Objective::CrossEntropy, &examples);
         let report = lesson.learner.accumulate(&examples, &loss).await?;
         let (adam, lr) = lesson.adam(step);
         let stepped = lesson.learner.step(&adam).await?;
@@ -52,17 +52,4 @@ pub async fn sft(lesson: &Lesson, run: &mut Run, stop: &Stop) -> Result<Option<R
     }
     run.stand(State::Finished, None)?;
     Ok(None)
-}
-
-/// The mean over the trained tokens of the whole optimizer batch.
-fn mean_cross_entropy(examples: &[Example]) -> Loss {
-    let weights = examples.iter().flat_map(|example| &example.weights);
-    Loss {
-        objective: Objective::CrossEntropy,
-        kl: None,
-        entropy_bonus: 0.0,
-        temperature: 1.0,
-        normalizer: weights.map(|weight| f64::from(*weight)).sum(),
-        rows: examples.len(),
-    }
 }

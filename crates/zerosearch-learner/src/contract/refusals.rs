@@ -1,6 +1,6 @@
 //! Refusals: what contradicts itself, and that refusing it changes nothing.
 
-use super::{Fact, Subject, cross_entropy, lesson, loss_of, trajectory};
+use super::{Fact, Subject, cross_entropy, lesson, trajectory};
 use crate::{
     Example, KlEstimator, KlPenalty, Learner, LearnerError, Loss, Objective, SamplingRequest, TokenId,
 };
@@ -48,7 +48,7 @@ async fn bad_rows_are_refused(subject: &Subject<'_>) {
     let request = subject.request(0, 1);
     let sample = fact.got(fact.got(learner.snapshot().await).sample(request.clone()).await);
     let good = trajectory(&request, &sample, 1.0);
-    let mut loss = loss_of(Objective::ImportanceSampling, std::slice::from_ref(&good));
+    let mut loss = Loss::mean(Objective::ImportanceSampling, std::slice::from_ref(&good));
     if learner.capabilities().kl_in_loss {
         loss.kl = Some(KlPenalty { estimator: KlEstimator::K3, coefficient: 0.1 });
     }
@@ -117,7 +117,7 @@ async fn losses_are_finite(subject: &Subject<'_>) {
     let before = subject.prompt_logprobs(fact, &*fact.got(learner.snapshot().await)).await;
     let mut row = lesson(&subject.prompts[0]);
     (row.advantages, row.old_logprobs) = (vec![1.0; row.tokens.len()], vec![-1.0; row.tokens.len()]);
-    let loss = loss_of(Objective::ImportanceSampling, std::slice::from_ref(&row));
+    let loss = Loss::mean(Objective::ImportanceSampling, std::slice::from_ref(&row));
     fact.got(learner.accumulate(std::slice::from_ref(&row), &loss).await);
     row.old_logprobs[3] = -1000.0;
     fact.refused(learner.accumulate(&[row], &loss).await, "a ratio of e^1000");

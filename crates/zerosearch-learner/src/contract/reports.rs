@@ -1,6 +1,6 @@
 //! Reports: what training says about the rows that it was given.
 
-use super::{Fact, Subject, all_served, cross_entropy, lesson, loss_of, served, trajectory, weight};
+use super::{Fact, Subject, all_served, cross_entropy, lesson, served, trajectory, weight};
 use crate::{Example, KlEstimator, KlPenalty, Learner, Loss, LossReport, Objective, SamplingRequest};
 
 /// A clip that some of the ratios in [`off_policy`] exceed.
@@ -67,7 +67,7 @@ fn losses(learner: &dyn Learner, batch: &[Example]) -> Vec<Loss> {
                     && (entropy_bonus == 0.0 || capabilities.entropy_bonus);
                 if honoured {
                     let temperature = served(&capabilities, 0.9);
-                    losses.push(Loss { kl, entropy_bonus, temperature, ..loss_of(objective, batch) });
+                    losses.push(Loss { kl, entropy_bonus, temperature, ..Loss::mean(objective, batch) });
                 }
             }
         }
@@ -137,7 +137,7 @@ async fn halves_make_a_whole(subject: &Subject<'_>) {
     let adam = crate::Adam { epsilon: 1.0, learning_rate: 100.0 * subject.learning_rate, ..subject.adam() };
     let (whole, halves) = (subject.taught(fact).await, subject.taught(fact).await);
     let batch = off_policy(fact, subject, &*whole).await;
-    let loss = loss_of(CLIP, &batch);
+    let loss = Loss::mean(CLIP, &batch);
     let before = subject.prompt_logprobs(fact, &*fact.got(whole.snapshot().await)).await;
     let report = fact.got(whole.accumulate(&batch, &loss).await);
     let mut sums = fact.got(halves.accumulate(&batch[..2], &loss).await);
@@ -198,7 +198,7 @@ async fn clipped_tokens_teach_nothing(subject: &Subject<'_>) {
         example.old_logprobs = logprobs.logprobs.iter().enumerate().map(old).collect();
     }
     fact.got(learner.step(&crate::Adam { learning_rate: 0.0, ..subject.adam() }).await);
-    let report = fact.got(learner.accumulate(&batch, &loss_of(CLIP, &batch)).await);
+    let report = fact.got(learner.accumulate(&batch, &Loss::mean(CLIP, &batch)).await);
     let seen = format!("{} of {} were clipped", report.clipped, report.weight);
     fact.holds(report.clipped == report.weight, seen);
     let norm = fact.got(learner.step(&subject.adam()).await).grad_norm;

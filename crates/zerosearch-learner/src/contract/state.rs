@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::{Fact, Subject, cross_entropy, lesson, loss_of, served, trajectory};
-use crate::{Example, Learner, Objective, SamplingRequest};
+use super::{Fact, Subject, cross_entropy, lesson, served, trajectory};
+use crate::{Example, Learner, Loss, Objective, SamplingRequest};
 
 pub(super) async fn check(subject: &Subject<'_>) {
     a_snapshot_is_frozen(subject).await;
@@ -95,7 +95,7 @@ async fn train(fact: Fact, subject: &Subject<'_>, learner: &dyn Learner) -> (Vec
             let sample = fact.got(policy.sample(request.clone()).await);
             batch.push(trajectory(&request, &sample, [1.0, -0.5][index % 2]));
         }
-        let loss = crate::Loss { temperature, ..loss_of(Objective::ImportanceSampling, &batch) };
+        let loss = Loss { temperature, ..Loss::mean(Objective::ImportanceSampling, &batch) };
         for half in batch.chunks(2) {
             fact.got(learner.accumulate(half, &loss).await);
         }

@@ -1,6 +1,6 @@
 //! Teaching: every loss moves the policy the way it says.
 
-use super::{Fact, Subject, cross_entropy, lesson, loss_of, sum, trajectory};
+use super::{Fact, Subject, cross_entropy, lesson, sum, trajectory};
 use crate::{Adam, Example, KlEstimator, KlPenalty, Learner, Loss, Objective, Policy, SamplingRequest};
 
 pub(super) async fn check(subject: &Subject<'_>) {
@@ -52,7 +52,7 @@ async fn rewards_raise_and_lower(subject: &Subject<'_>) {
             let request = subject.request(seed, seed as u64);
             let sample = fact.got(fact.got(learner.snapshot().await).sample(request.clone()).await);
             let batch = [trajectory(&request, &sample, advantage)];
-            let loss = loss_of(objective, &batch);
+            let loss = Loss::mean(objective, &batch);
             let (before, after) = moved(fact, subject, &*learner, (&batch, &loss)).await;
             let change = (after - before) * f64::from(advantage);
             fact.holds(change > 1e-3, format!("advantage {advantage}: from {before} to {after}"));
@@ -82,7 +82,7 @@ async fn the_penalty_pulls_towards_the_reference(subject: &Subject<'_>) {
         example.advantages = vec![0.0; example.tokens.len()];
         let batch = [example];
         let kl = Some(KlPenalty { estimator, coefficient: 1.0 });
-        let loss = Loss { kl, ..loss_of(Objective::ImportanceSampling, &batch) };
+        let loss = Loss { kl, ..Loss::mean(Objective::ImportanceSampling, &batch) };
         if !learner.capabilities().kl_in_loss {
             fact.refused(learner.accumulate(&batch, &loss).await, "a penalty that is not honoured");
             return;
@@ -107,7 +107,7 @@ async fn the_bonus_raises_entropy(subject: &Subject<'_>) {
         example.advantages = vec![0.0; example.tokens.len()];
         example.old_logprobs = vec![-1.0; example.tokens.len()];
     }
-    let loss = Loss { entropy_bonus: 1.0, ..loss_of(Objective::ImportanceSampling, &batch) };
+    let loss = Loss { entropy_bonus: 1.0, ..Loss::mean(Objective::ImportanceSampling, &batch) };
     if !learner.capabilities().entropy_bonus {
         fact.refused(learner.accumulate(&batch, &loss).await, "a bonus that is not honoured");
         return;

@@ -8,7 +8,7 @@ fn quirks(preset: &str) -> Quirks {
 }
 
 fn loss(objective: Objective) -> Loss {
-    Loss { objective, kl: None, entropy_bonus: 0.0, temperature: 1.0, normalizer: 4.0, rows: 6 }
+    Loss { normalizer: 4.0, ..Loss::sum(objective, 6) }
 }
 
 fn row() -> Example {

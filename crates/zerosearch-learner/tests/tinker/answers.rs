@@ -15,15 +15,9 @@ fn jax() -> Quirks {
 fn row() -> (Vec<Example>, Loss) {
     let example = Example { tokens: vec![5, 6, 7], weights: vec![0.0, 1.0, 1.0], ..Example::default() };
     let example = Example { advantages: vec![1.0; 3], old_logprobs: vec![-1.0; 3], ..example };
-    let loss = Loss {
-        objective: Objective::ImportanceSampling,
-        kl: None,
-        entropy_bonus: 0.0,
-        temperature: 1.0,
-        normalizer: 2.0,
-        rows: 1,
-    };
-    (vec![example], loss)
+    let batch = vec![example];
+    let loss = Loss::mean(Objective::ImportanceSampling, &batch);
+    (batch, loss)
 }
 
 /// What training on a row gives on a server that answers results with `answers`.

@@ -250,9 +250,7 @@ impl Double {
                 let divisor = count * (row.tokens.len() - 1) as f32;
                 row.weights.iter_mut().for_each(|weight| *weight /= divisor);
             }
-            let loss =
-                Loss { objective, kl: None, entropy_bonus: 0.0, temperature: 1.0, normalizer: 1.0, rows: 1 };
-            match learner.accumulate(&[row], &loss).await {
+            match learner.accumulate(&[row], &Loss::sum(objective, 1)).await {
                 Ok(_) | Err(LearnerError::NotFinite(_)) => {}
                 Err(error) => return Err((400, error.to_string())),
             }

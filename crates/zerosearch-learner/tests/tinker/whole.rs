@@ -20,15 +20,9 @@ fn rows(count: usize) -> (Vec<Example>, Loss) {
         old_logprobs: vec![0.0, -5.0, -5.0],
         reference_logprobs: Vec::new(),
     };
-    let loss = Loss {
-        objective: Objective::ImportanceSampling,
-        kl: None,
-        entropy_bonus: 0.0,
-        temperature: 1.0,
-        normalizer: 2.0 * count as f64,
-        rows: count,
-    };
-    ((0..count).map(row).collect(), loss)
+    let batch: Vec<Example> = (0..count).map(row).collect();
+    let loss = Loss::mean(Objective::ImportanceSampling, &batch);
+    (batch, loss)
 }
 
 fn adam() -> Adam {

@@ -183,12 +183,5 @@ fn a_new_adapter_is_the_model_and_its_versions_share_the_models_matrices() {
 }
 
 fn cross_entropy(normalizer: f64) -> Loss {
-    Loss {
-        objective: Objective::CrossEntropy,
-        kl: None,
-        entropy_bonus: 0.0,
-        temperature: 1.0,
-        normalizer,
-        rows: 1,
-    }
+    Loss { normalizer, ..Loss::sum(Objective::CrossEntropy, 1) }
 }

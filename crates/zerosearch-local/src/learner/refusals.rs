@@ -54,14 +54,7 @@ pub(super) fn greedy(prompt: &[u32], max_tokens: usize) -> SamplingRequest {
 }
 
 fn loss() -> Loss {
-    Loss {
-        objective: zerosearch_learner::Objective::CrossEntropy,
-        kl: None,
-        entropy_bonus: 0.0,
-        temperature: 1.0,
-        normalizer: 1.0,
-        rows: 1,
-    }
+    Loss::sum(zerosearch_learner::Objective::CrossEntropy, 1)
 }
 
 fn run<T>(future: impl Future<Output = T>) -> T {

@@ -90,15 +90,7 @@ impl Fixture {
     }
 
     fn loss(&self, objective: Objective) -> Loss {
-        let trained: f32 = self.examples().iter().flat_map(|example| &example.weights).sum();
-        Loss {
-            objective,
-            kl: None,
-            entropy_bonus: 0.0,
-            temperature: 1.0,
-            normalizer: f64::from(trained),
-            rows: 1,
-        }
+        Loss::mean(objective, &self.examples())
     }
 
     /// Accumulates under `objective`, and holds loss, gradients and norm against what is expected under `prefix`.

@@ -44,7 +44,7 @@ pub async fn train(
     let mut rounds = Rounds::<4>::default();
     for round in Rounds::<4>::numbers(repeats) {
         let batch = batch(round);
-        let loss = mean(objective, &batch);
+        let loss = Loss::mean(objective, &batch);
         rows = batch.len();
         tokens = batch.iter().map(|row| row.tokens.len()).sum();
         trained_tokens = loss.normalizer as usize;
@@ -70,11 +70,4 @@ pub async fn train(
         packing_seconds,
         peak_memory_gib: peak_gib(),
     })
-}
-
-/// The mean over the trained tokens of `batch`.
-pub(super) fn mean(objective: Objective, batch: &[Example]) -> Loss {
-    let weights = batch.iter().flat_map(|row| &row.weights);
-    let normalizer = weights.map(|&weight| f64::from(weight)).sum();
-    Loss { objective, kl: None, entropy_bonus: 0.0, temperature: 1.0, normalizer, rows: batch.len() }
 }

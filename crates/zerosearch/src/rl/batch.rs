@@ -240,15 +240,11 @@ impl Recipe {
     }
 
     fn update(&self, examples: Vec<Example>) -> Update {
-        let normalizer =
-            examples.iter().flat_map(|example| &example.weights).map(|&weight| f64::from(weight)).sum();
         let loss = Loss {
-            objective: self.objective,
             kl: self.kl.penalty(),
             entropy_bonus: self.entropy_bonus,
             temperature: self.temperature,
-            normalizer,
-            rows: examples.len(),
+            ..Loss::mean(self.objective, &examples)
         };
         Update { examples, loss }
     }

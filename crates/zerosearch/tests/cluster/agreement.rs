@@ -39,15 +39,7 @@ async fn batch(policy: &dyn Policy, prompts: &[Vec<TokenId>]) -> Vec<Example> {
 
 fn losses(batch: &[Example]) -> Vec<Loss> {
     let clip = Objective::ClippedSurrogate { low: 0.1, high: 0.2 };
-    let weights = batch.iter().flat_map(|row| &row.weights);
-    let loss = Loss {
-        objective: clip,
-        kl: None,
-        entropy_bonus: 0.0,
-        temperature: 1.0,
-        normalizer: weights.map(|weight| f64::from(*weight)).sum(),
-        rows: batch.len(),
-    };
+    let loss = Loss::mean(clip, batch);
     let kl = Some(KlPenalty { estimator: KlEstimator::K3, coefficient: 0.3 });
     vec![
         loss.clone(),

@@ -41,7 +41,7 @@ fn example(datum: &Datum) -> Example {
 }
 
 fn loss(objective: Objective) -> Loss {
-    Loss { objective, kl: None, entropy_bonus: 0.0, temperature: 1.0, normalizer: 1.0, rows: 1 }
+    Loss::sum(objective, 1)
 }
 
 /// As `Tinker::step` says it over HTTP.

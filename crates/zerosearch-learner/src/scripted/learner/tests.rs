@@ -9,14 +9,7 @@ fn learner() -> BigramLearner {
 }
 
 fn cross_entropy(normalizer: f64) -> Loss {
-    Loss {
-        objective: Objective::CrossEntropy,
-        kl: None,
-        entropy_bonus: 0.0,
-        temperature: 1.0,
-        normalizer,
-        rows: 1,
-    }
+    Loss { normalizer, ..Loss::sum(Objective::CrossEntropy, 1) }
 }
 
 fn adam(learning_rate: f32) -> Adam {

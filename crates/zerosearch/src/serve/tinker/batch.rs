@@ -63,14 +63,7 @@ impl Batch {
 
     /// Adds its gradients to those of `learner`.
     pub(super) async fn teach(&self, learner: &dyn Learner) -> LearnerResult<ForwardBackwardReply> {
-        let loss = |objective| Loss {
-            objective,
-            kl: None,
-            entropy_bonus: 0.0,
-            temperature: 1.0,
-            normalizer: 1.0,
-            rows: 1,
-        };
+        let loss = |objective| Loss::sum(objective, self.examples.len());
         let objective = match self.method {
             Method::CrossEntropy => Objective::CrossEntropy,
             Method::ImportanceSampling => Objective::ImportanceSampling,
