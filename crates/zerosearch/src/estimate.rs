@@ -3,7 +3,7 @@
 use anyhow::Result;
 use zerosearch_local::ModelConfig;
 
-use crate::config::{Cost, EngineName, Gpu, Plan};
+use crate::config::{Cost, EngineName, Gpu, LearnerName, Plan};
 use crate::learners::adapter_shape;
 use crate::problem::problem;
 
@@ -28,12 +28,20 @@ use workload::{Workload, workload};
 /// What a training of `plan` takes, on this machine or on the GPUs of `cost`.
 ///
 /// # Errors
-/// When a model's shape cannot be known, it does not fit, or nobody is there to play a simulator.
+/// When a model's shape cannot be known, it does not fit, nobody is there to play a simulator, or the policy trains on a server
+/// of which no GPUs are named.
 pub async fn estimate(plan: &Plan, cost: &Cost, measured: &Measured) -> Result<Sheet> {
     let mut sheet = Sheet::default();
     let work = workload(plan, cost, measured, &mut sheet);
     let (step, machines) = match &cost.gpu {
         Some(gpu) => on_gpus((plan, cost, gpu), &work, &mut sheet)?,
+        None if plan.model.learner == LearnerName::Tinker => {
+            return Err(problem(
+                "the policy trains on a server (model.learner = \"tinker\"), and no GPUs are named",
+            )
+            .hint("name those of the server: cost.gpu = \"a100\"; the others are in docs/configuration.md")
+            .into());
+        }
         None => here::seconds((plan, cost), &work, measured, &mut sheet).await?,
     };
     whole((plan, cost), &step, machines, &mut sheet);

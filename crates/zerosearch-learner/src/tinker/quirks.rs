@@ -89,7 +89,7 @@ pub struct Quirks {
 }
 
 /// Names of servers that [`Quirks::preset`] knows.
-pub const PRESETS: [&str; 5] = ["hosted", "skyrl-jax", "skyrl-fsdp", "skyrl-megatron", "tuft"];
+pub const PRESETS: [&str; 6] = ["hosted", "skyrl-jax", "skyrl-fsdp", "skyrl-megatron", "tuft", "zerosearch"];
 
 impl Quirks {
     /// Those of a server that is known by name.
@@ -99,6 +99,7 @@ impl Quirks {
             "skyrl-jax" => Some(Self::skyrl_jax()),
             "skyrl-fsdp" | "skyrl-megatron" => Some(Self::skyrl_torch()),
             "tuft" => Some(Self::tuft()),
+            "zerosearch" => Some(Self { full_training: true, ..Self::hosted() }),
             _ => None,
         }
     }

@@ -49,6 +49,8 @@ names! {
         SkyRlMegatron = "skyrl-megatron",
         /// TuFT.
         TuFt = "tuft",
+        /// `zerosearch serve tinker`.
+        Zerosearch = "zerosearch",
     }
     /// In what form large bodies travel.
     WireName {

@@ -108,9 +108,10 @@ async fn playing(
         sheet.given("simulator: time", (0.0, "s"), "it is on servers (simulator.urls), NOT counted here");
         return Ok(0.0);
     }
-    let model = match simulator.model.as_str() {
-        "" => *policy,
-        path => model(plan, &config::Model { path: path.to_owned(), ..plan.model.clone() }, sheet).await?,
+    let model = match plan.simulator_model() {
+        None => *policy,
+        Some((named, _)) if named == plan.model => *policy,
+        Some((named, _)) => model(plan, &named, sheet).await?,
     };
     let rows = Rows { count: rows(plan, work), behind: work.call_read + work.call_written / 2.0 };
     let tokens = (work.calls * work.call_read, work.calls * work.call_written);

@@ -147,6 +147,12 @@ async fn what_cannot_be_is_refused() {
     );
     let inside = ["simulator.urls=[]", "simulator.model=m"];
     assert_refused(of_paper("Qwen/Qwen2.5-7B", &inside).await, &["would play in this process"]);
+    let nowhere =
+        ["model.learner=tinker", "tinker.url=http://t", "tinker.preset=zerosearch", "cost.gpu=none"];
+    assert_refused(
+        of_paper("Qwen/Qwen2.5-7B", &nowhere).await,
+        &["trains on a server", "cost.gpu = \"a100\""],
+    );
     let adapter = ["adapter.path=a"];
     assert_refused(of_paper("Qwen/Qwen2.5-7B", &adapter).await, &["adapter.rank"]);
 }

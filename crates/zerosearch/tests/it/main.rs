@@ -22,6 +22,7 @@ mod serve_model;
 mod serve_openapi;
 mod serve_search;
 mod serve_tinker;
+mod serve_tinker_contract;
 mod serve_tinker_refusals;
 mod server;
 mod servers;
