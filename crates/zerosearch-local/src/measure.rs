@@ -118,7 +118,7 @@ impl MatrixProduct {
             Pass::WeightGradient => Operand::transposed(values, *width),
             Pass::Forward | Pass::InputGradient => Operand::new(values, *width),
         };
-        let product = Product { operand, panels, out, accumulate: false, also: None };
+        let product = Product { operand, panels, out, accumulate: false, additions: Vec::new() };
         multiply(options.isa, &options.threads, product);
         black_box(&self.out);
     }

@@ -4,10 +4,13 @@
 //! which the products are added from the first `i` to the last (in bf16 two at a time, as one dot product does it);
 //! cutting the inner dimension only parks that accumulator in `out`.
 
+mod additions;
 mod items;
 
 use std::ops::Range;
 
+use self::additions::Addend;
+pub(crate) use self::additions::Addition;
 use self::items::Items;
 use super::isa::{Isa, for_each_isa, multiply_add};
 use super::operand::{BLOCK, Operand, Steps};
@@ -15,7 +18,7 @@ use super::pair::Pair;
 use super::panels::{PANEL, PanelNumbers, Panels};
 use super::strip::{LANES, Lanes, Strided, strip};
 use super::threads::{SharedPointer, Threads};
-use super::workspace::Buffer;
+use super::workspace::{Buffer, Workspace};
 
 /// Rows whose accumulators fit the registers of the widest instruction set.
 const TILE_ROWS: usize = 6;
@@ -36,55 +39,79 @@ pub(crate) struct Product<'a> {
     pub(crate) out: &'a mut [f32],
     /// Add to what `out` holds instead of replacing it.
     pub(crate) accumulate: bool,
-    /// A second product of the same size that is added to the first, tile by tile while a cache holds it: the same bits as when it
-    /// is accumulated afterwards. Its inner dimension is a small one.
-    pub(crate) also: Option<(Operand<'a>, &'a Panels)>,
+    /// What is added to some of its rows.
+    pub(crate) additions: Vec<Addition<'a>>,
 }
 
-/// Computes one product. Panics when the factors do not have the same inner dimension or `out` another size.
+/// Computes one product. Panics when factors do not have the same inner dimension or a result has another size, and for an addition
+/// to a transposed operand.
 pub(crate) fn multiply(isa: Isa, threads: &Threads, product: Product<'_>) {
-    let Product { operand, panels, out, accumulate, also } = product;
-    for (operand, panels) in [(operand, panels)].into_iter().chain(also) {
-        assert_eq!(operand.inner, panels.inner, "inner dimensions differ");
-        assert_eq!(out.len(), operand.rows * panels.columns, "the result has another size");
-    }
-    let items = Items::new(operand.rows, panels.columns, threads.count());
-    let shared = matches!(panels.numbers, PanelNumbers::Bf16(_))
-        .then(|| operand.lay_out_from(items.whole * BLOCK, (isa, threads)));
+    let Product { operand, panels, out, accumulate, mut additions } = product;
+    assert_eq!(operand.inner, panels.inner, "inner dimensions differ");
+    assert_eq!(out.len(), operand.rows * panels.columns, "the result has another size");
+    let size = (operand.rows, panels.columns);
+    let items = if additions.is_empty() {
+        Items::new(size, threads.count())
+    } else {
+        Items::in_pieces(size, threads.count())
+    };
+    let first = items.whole * BLOCK;
+    let laid_out =
+        matches!(panels.numbers, PanelNumbers::Bf16(_)).then(|| operand.lay_out_from(first, (isa, threads)));
+    let left = Rows { operand, laid_out: laid_out.as_ref().map(Buffer::numbers), first };
+    let betweens = additions::multiply_with_a((isa, threads), left, &mut additions);
+    let additions = additions.iter().zip(&betweens).map(|(it, laid_out)| it.addend(laid_out.as_ref()));
     let out = SharedPointer(out.as_mut_ptr());
-    let also = also.map(|(operand, panels)| Addend {
-        operand,
-        panels,
-        laid_out: shared.as_ref().map(|_| operand.lay_out_from(0, (isa, threads))),
-    });
-    let work = Work { isa, threads, operand, panels, out, accumulate, also };
+    let work = Work { isa, left, panels, out, accumulate, additions: additions.collect() };
     threads.each(items.count(), &|item| {
         if item < items.whole {
-            return work.whole_block(item);
+            return work.whole_block(item, threads.workspace());
         }
         // What is most likely this thread's next item.
         let next = (item + threads.count()).min(items.count() - 1);
-        work.piece(items.at(item), items.at(next).1, (shared.as_ref(), items.whole * BLOCK));
+        let (row, column, width) = items.at(item);
+        let columns = column..panels.columns.min(column + width);
+        work.piece(row..operand.rows.min(row + BLOCK), columns, items.at(next).1);
     });
 }
 
 /// A product as its items see it.
 struct Work<'a> {
     isa: Isa,
-    threads: &'a Threads,
-    operand: Operand<'a>,
+    left: Rows<'a>,
     panels: &'a Panels,
     out: SharedPointer<f32>,
     accumulate: bool,
-    also: Option<Addend<'a>>,
+    additions: Vec<Addend<'a>>,
 }
 
-/// The second product as the items of the first see it.
-struct Addend<'a> {
+/// The left factor; where the panels are bf16, its rows from `first` on are laid out.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
     operand: Operand<'a>,
-    panels: &'a Panels,
-    /// All its rows, in bf16.
-    laid_out: Option<Buffer>,
+    laid_out: Option<&'a [Pair]>,
+    first: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// From a row and a place of the inner dimension on.
+    fn at(&self, row: usize, inner: usize) -> Left<'a> {
+        let operand = self.operand;
+        if let Some(laid_out) = self.laid_out {
+            let (start, steps) = operand.laid_out(row - self.first, operand.inner);
+            return Left::Bf16(&laid_out[start + inner / 2 * steps.inner..], steps);
+        }
+        let (numbers, steps) = operand.plain(row, inner);
+        Left::F32(numbers, steps)
+    }
+
+    /// Some of the rows as a left factor of their own. All are laid out.
+    fn part(&self, rows: &Range<usize>) -> Self {
+        assert_eq!(self.first, 0, "not all rows are laid out");
+        let operand = self.operand.part(rows);
+        let laid_out = self.laid_out.map(|it| &it[self.operand.laid_out(rows.start, operand.inner).0..]);
+        Self { operand, laid_out, first: 0 }
+    }
 }
 
 /// Rows of the left factor from their corner on.
@@ -96,13 +123,13 @@ enum Left<'a> {
 
 impl Work<'_> {
     /// All columns of a block of rows, which is laid out here.
-    fn whole_block(&self, block: usize) {
-        let Self { isa, threads, operand, panels, .. } = *self;
+    fn whole_block(&self, block: usize, workspace: &Workspace) {
+        let Self { isa, left: Rows { operand, .. }, panels, .. } = *self;
         let bf16 = matches!(panels.numbers, PanelNumbers::Bf16(_));
         let rows = block * BLOCK..operand.rows.min((block + 1) * BLOCK);
-        for inner in stretches(operand.inner) {
+        for inner in stretches(0..operand.inner) {
             let pairs = if bf16 { inner.len().div_ceil(2) } else { 0 };
-            let mut laid_out = threads.workspace().take(BLOCK * pairs);
+            let mut laid_out = workspace.take(BLOCK * pairs);
             let left = if bf16 {
                 operand.lay_out(isa, rows.start, inner.clone(), laid_out.numbers_mut());
                 let (_, steps) = operand.laid_out(0, inner.len());
@@ -116,64 +143,44 @@ impl Work<'_> {
                 let first_panel = (0, inner.end % operand.inner);
                 let next = if end < panels.columns { (end / PANEL, inner.start) } else { first_panel };
                 let columns = column..panels.columns.min(end);
-                self.tiles((left, panels), (&rows, &columns, &inner), Some(next));
-                if inner.end == operand.inner {
-                    self.add(&rows, &columns);
-                }
+                let keep = self.accumulate || inner.start > 0;
+                self.tiles((left, panels), (&rows, &columns, &inner), keep, Some(next));
             }
         }
     }
 
-    /// Some columns of one panel for a block of rows that is laid out already, with others from `first_laid_out` on.
-    fn piece(
-        &self,
-        (row, column, width): (usize, usize, usize),
-        next_column: usize,
-        (laid_out, first_laid_out): (Option<&Buffer>, usize),
-    ) {
-        let Self { operand, panels, .. } = *self;
-        let rows = row..operand.rows.min(row + BLOCK);
-        let columns = column..panels.columns.min(column + width);
-        for inner in stretches(operand.inner) {
-            let left = if let Some(laid_out) = laid_out {
-                let (start, steps) = operand.laid_out(row - first_laid_out, operand.inner);
-                Left::Bf16(&laid_out.numbers()[start + inner.start / 2 * steps.inner..], steps)
-            } else {
-                let (numbers, steps) = operand.plain(row, inner.start);
-                Left::F32(numbers, steps)
-            };
-            let panel = column / PANEL;
-            let next = if inner.end < operand.inner { (panel, inner.end) } else { (next_column / PANEL, 0) };
+    /// Rows of one block, which are laid out already, times columns of one panel; then what is added to them.
+    fn piece(&self, rows: Range<usize>, columns: Range<usize>, next_column: usize) {
+        let panel = columns.start / PANEL;
+        for inner in stretches(0..self.panels.inner) {
+            let more = inner.end < self.panels.inner;
+            let next = if more { (panel, inner.end) } else { (next_column / PANEL, 0) };
             let fetch = next != (panel, 0) && rows.len() > TILE_ROWS;
-            self.tiles((left, panels), (&rows, &columns, &inner), fetch.then_some(next));
+            let left = self.left.at(rows.start, inner.start);
+            let keep = self.accumulate || inner.start > 0;
+            self.tiles((left, self.panels), (&rows, &columns, &inner), keep, fetch.then_some(next));
         }
-        self.add(&rows, &columns);
-    }
-
-    /// Adds the second product, if there is one, to rows and columns that the first is done with.
-    fn add(&self, rows: &Range<usize>, columns: &Range<usize>) {
-        let Some(Addend { operand, panels, laid_out }) = &self.also else { return };
-        for inner in stretches(operand.inner) {
-            let left = if let Some(laid_out) = laid_out {
-                let (start, steps) = operand.laid_out(rows.start, operand.inner);
-                Left::Bf16(&laid_out.numbers()[start + inner.start / 2 * steps.inner..], steps)
-            } else {
-                let (numbers, steps) = operand.plain(rows.start, inner.start);
-                Left::F32(numbers, steps)
-            };
-            self.tiles((left, *panels), (rows, columns, &inner), None);
+        for addend in &self.additions {
+            let rows = rows.start.max(addend.rows.start)..rows.end.min(addend.rows.end);
+            if rows.is_empty() {
+                continue;
+            }
+            for inner in stretches(addend.stretch(panel)) {
+                let left = addend.left.at(rows.start - addend.rows.start, inner.start);
+                self.tiles((left, addend.panels), (&rows, &columns, &inner), true, None);
+            }
         }
     }
 
-    /// Computes rows and columns, which lie in one block and one panel, over a stretch of the inner dimension. Meanwhile the panel
-    /// and the place of the inner dimension that are `next` come near.
+    /// Computes rows and columns, which lie in one block and one panel, over a stretch of the inner dimension, and adds them to what
+    /// is there if that is to be kept. Meanwhile the panel and the place of the inner dimension that are `next` come near.
     fn tiles(
         &self,
         (left, panels): (Left<'_>, &Panels),
         (rows, columns, inner): (&Range<usize>, &Range<usize>, &Range<usize>),
+        keep: bool,
         next: Option<(usize, usize)>,
     ) {
-        let adds = !std::ptr::eq(panels, self.panels);
         let group = if matches!(left, Left::Bf16(..)) { 2 } else { 1 };
         let start = |panel: usize, at: usize| (panel * panels.inner.next_multiple_of(group) + at) * PANEL;
         let length = inner.len().next_multiple_of(group);
@@ -186,7 +193,7 @@ impl Work<'_> {
                 right: start(columns.start / PANEL, inner.start) + columns.start % PANEL * group,
                 columns: columns.len(),
                 inner: length,
-                keep: self.accumulate || adds || inner.start > 0,
+                keep,
                 ahead: next
                     .filter(|_| number * lines < LINES)
                     .map(|(panel, at)| start(panel, at) + number * lines * length * LINE),
@@ -200,8 +207,8 @@ impl Work<'_> {
 }
 
 /// The inner dimension in stretches; the last may be shorter.
-fn stretches(inner: usize) -> impl Iterator<Item = Range<usize>> {
-    (0..inner).step_by(INNER_AT_ONCE).map(move |from| from..inner.min(from + INNER_AT_ONCE))
+fn stretches(inner: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    inner.clone().step_by(INNER_AT_ONCE).map(move |from| from..inner.end.min(from + INNER_AT_ONCE))
 }
 
 /// A piece of the result: up to `TILE_ROWS` rows of one panel, over a stretch of the inner dimension.
@@ -365,10 +372,11 @@ mod avx512 {
     pub(super) unsafe fn tile(left: Left<'_>, right: Right<'_>, tile: &Tile, corner: Corner) {
         // SAFETY: passed on as promised.
         unsafe {
-            if tile.columns > LANES {
-                vectors::<VECTORS>(left, right, tile, corner);
-            } else {
-                vectors::<1>(left, right, tile, corner);
+            match tile.columns.div_ceil(LANES) {
+                1 => vectors::<1>(left, right, tile, corner),
+                2 => vectors::<2>(left, right, tile, corner),
+                3 => vectors::<3>(left, right, tile, corner),
+                _ => vectors::<VECTORS>(left, right, tile, corner),
             }
         }
     }

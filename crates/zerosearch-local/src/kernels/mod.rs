@@ -38,7 +38,7 @@ pub use isa::Isa;
 pub(crate) use logprob::{
     LogSoftmax, RowGradient, STRETCH, log_softmax_and_sums, log_softmax_rows, logits_gradient, weights,
 };
-pub(crate) use matmul::{Product, multiply};
+pub(crate) use matmul::{Addition, Product, multiply};
 pub(crate) use norm::{rms_norm, rms_norm_backward};
 pub(crate) use operand::Operand;
 pub(crate) use panels::Panels;

@@ -43,6 +43,13 @@ impl<'a> Operand<'a> {
         Self { values, rows, inner: values.len() / rows, transposed: true }
     }
 
+    /// Some of its rows. Panics when it is transposed.
+    pub(super) fn part(&self, rows: &Range<usize>) -> Self {
+        assert!(!self.transposed, "rows of a transposed factor do not lie together");
+        let values = &self.values[rows.start * self.inner..rows.end * self.inner];
+        Self { values, rows: rows.len(), ..*self }
+    }
+
     /// The numbers from a row and a place of the inner dimension on, as they are.
     pub(super) fn plain(&self, row: usize, at: usize) -> (&'a [f32], Steps) {
         let steps = if self.transposed {

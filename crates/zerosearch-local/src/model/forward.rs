@@ -150,22 +150,13 @@ impl Network {
         shares: &[Share],
         (values, (into, accumulate)): (&[f32], (&mut [f32], bool)),
     ) -> Between {
-        let only = match shares {
-            [] => Some(self),
-            [share] => Some(&*share.network),
-            _ => None,
-        };
-        if let Some(only) = only {
-            return projection(only).multiply(&self.machine, values, (into, accumulate));
+        let own = projection(self);
+        let mut versions: Vec<_> =
+            shares.iter().map(|Share { tokens, network }| (tokens.clone(), projection(network))).collect();
+        if versions.is_empty() {
+            versions.push((0..values.len() / own.matrix.inner(), own));
         }
-        let matrix = &projection(self).matrix;
-        self.machine.multiply((values, matrix), None, (&mut *into, accumulate));
-        for Share { tokens, network } in shares {
-            let rows = |width: usize| tokens.start * width..tokens.end * width;
-            let (values, into) = (&values[rows(matrix.inner())], &mut into[rows(matrix.columns())]);
-            projection(network).add_low_rank(&self.machine, values, into);
-        }
-        None
+        own.multiply(&self.machine, &versions, values, (into, accumulate))
     }
 
     pub(super) fn normalised(&self, values: &[f32], weight: &[f32]) -> Buffer {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::kernels::{Arithmetic, Buffer, Isa, Operand, Panels, Product, Threads, multiply};
+use crate::kernels::{Addition, Arithmetic, Buffer, Isa, Operand, Panels, Product, Threads, multiply};
 
 /// The means of computing that all versions of a model share.
 #[derive(Clone)]
@@ -48,33 +48,15 @@ impl Machine {
         out
     }
 
-    /// `values * panels`, where `values` is `[rows][inner]`.
-    pub(super) fn product(&self, values: &[f32], panels: &Panels) -> Buffer {
-        let mut out = self.take(values.len() / panels.inner() * panels.columns());
-        self.multiply((values, panels), None, (&mut out, false));
-        out
-    }
-
-    /// As [`Machine::product`], in room from [`Machine::keep`].
-    pub(super) fn kept_product(&self, values: &[f32], panels: &Panels) -> Buffer {
-        let mut out = self.keep(values.len() / panels.inner() * panels.columns());
-        self.multiply((values, panels), None, (&mut out, false));
-        out
-    }
-
-    /// The product of `factors` (values and panels), and the one that is `also` asked for added to it: put into `out`, or added to
-    /// what it holds.
+    /// The product of values and panels with what is added to it: put into `out`, or added to what that holds.
     pub(super) fn multiply(
         &self,
-        factors: (&[f32], &Panels),
-        also: Option<(&[f32], &Panels)>,
+        (values, panels): (&[f32], &Panels),
+        additions: Vec<Addition<'_>>,
         (out, accumulate): (&mut [f32], bool),
     ) {
-        fn operand<'a>((values, panels): (&'a [f32], &'a Panels)) -> (Operand<'a>, &'a Panels) {
-            (Operand::new(values, panels.inner()), panels)
-        }
-        let (operand, panels, also) = (operand(factors).0, factors.1, also.map(operand));
-        multiply(self.isa, &self.threads, Product { operand, panels, out, accumulate, also });
+        let operand = Operand::new(values, panels.inner());
+        multiply(self.isa, &self.threads, Product { operand, panels, out, accumulate, additions });
     }
 
     /// `into += out_gradient^T * input`: the gradient of a matrix (`[outputs][inputs]`) that made `outputs` numbers from
@@ -89,7 +71,8 @@ impl Machine {
         let outputs = into.len() / inputs;
         let operand = Operand::transposed(out_gradient, outputs);
         let panels = Panels::of_columns(self.arithmetic, input, inputs, self.kernels());
-        let product = Product { operand, panels: &panels, out: into, accumulate: true, also: None };
+        let product =
+            Product { operand, panels: &panels, out: into, accumulate: true, additions: Vec::new() };
         multiply(self.isa, &self.threads, product);
     }
 

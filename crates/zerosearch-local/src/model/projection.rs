@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::Machine;
 use super::layout::{Factors, ProjectionLayout};
-use crate::kernels::{Buffer, Panels};
+use crate::kernels::{Addition, Buffer, Panels};
 
 /// A matrix, frozen, and what is added to it. Versions of an adapter share the matrix.
 #[derive(Clone)]
@@ -26,6 +26,8 @@ struct LowRank {
     a: Panels,
     /// Times the scale.
     b: Panels,
+    /// Where `b` holds more than zeros.
+    stretches: Vec<Range<usize>>,
     scale: f32,
 }
 
@@ -46,31 +48,36 @@ impl Projection {
             let (kernels, outputs) = (machine.kernels(), self.matrix.columns());
             let rows = |rows, inner| Panels::of_rows(machine.arithmetic, rows, inner, kernels);
             let ranks = ranks(&place.factors, self.matrix.inner());
+            let stretches = Addition::stretches(outputs, &blocks_of_b(&place.factors));
             let mut b = machine.zeroed(outputs * ranks);
             for_each_row_of_b(&place.factors, ranks, |inside, common| {
                 let from = &weights[inside];
                 b[common].iter_mut().zip(from).for_each(|(b, from)| *b = scale * from);
             });
             let a = rows(&weights[span_of_a(&place.factors)], self.matrix.inner());
-            Arc::new(LowRank { a, b: rows(&b, ranks), scale })
+            Arc::new(LowRank { a, b: rows(&b, ranks), stretches, scale })
         });
         Self { matrix: Arc::clone(&self.matrix), low_rank }
     }
 
-    /// Puts `y` for each row of `values` into `out`, or adds it to what that holds; returns what lies between the factors.
-    pub(super) fn multiply(&self, machine: &Machine, values: &[f32], out: (&mut [f32], bool)) -> Between {
-        let low_rank = self.low_rank.as_deref();
-        let between = low_rank.map(|it| machine.kept_product(values, &it.a));
-        let also = between.as_deref().zip(low_rank.map(|it| &it.b));
-        machine.multiply((values, &self.matrix), also, out);
-        between
-    }
-
-    /// Adds to `into` what the adapter alone makes of `values`.
-    pub(super) fn add_low_rank(&self, machine: &Machine, values: &[f32], into: &mut [f32]) {
-        if let Some(LowRank { a, b, .. }) = self.low_rank.as_deref() {
-            machine.multiply((&machine.product(values, a), b), None, (into, true));
-        }
+    /// Puts `y` for each row of `values` into `out`, or adds it to what that holds. `versions` are projections with the same matrix, and
+    /// the rows to which each adds. Returns what lies between the factors, where there is one version.
+    pub(super) fn multiply(
+        &self,
+        machine: &Machine,
+        versions: &[(Range<usize>, &Projection)],
+        values: &[f32],
+        out: (&mut [f32], bool),
+    ) -> Between {
+        let room = |rows: &Range<usize>, it: &LowRank| machine.keep(rows.len() * it.a.columns());
+        let mut betweens: Vec<Between> =
+            versions.iter().map(|(rows, it)| Some(room(rows, it.low_rank.as_deref()?))).collect();
+        let additions = versions.iter().zip(&mut betweens).filter_map(|((rows, it), between)| {
+            let LowRank { a, b, stretches, .. } = it.low_rank.as_deref()?;
+            Some(Addition { rows: rows.clone(), a, b, stretches, between: between.as_deref_mut()? })
+        });
+        machine.multiply((values, &self.matrix), additions.collect(), out);
+        if versions.len() == 1 { betweens.pop().flatten() } else { None }
     }
 
     /// Lays it out for the way back. That is done where it is needed: it takes little beside the products, and keeping
@@ -114,10 +121,15 @@ pub(super) struct InputGradient {
 impl Turned<'_> {
     /// `dx = dy W + scale * (dy B) A`
     pub(super) fn input_gradient(&self, machine: &Machine, out_gradient: &[f32]) -> InputGradient {
-        let between = self.low_rank.as_ref().map(|it| machine.product(out_gradient, &it.b));
-        let also = between.as_deref().zip(self.low_rank.as_ref().map(|it| &it.a));
-        let mut numbers = machine.take(out_gradient.len() / self.matrix.inner() * self.matrix.columns());
-        machine.multiply((out_gradient, &self.matrix), also, (&mut numbers, false));
+        let rows = out_gradient.len() / self.matrix.inner();
+        let mut between = self.low_rank.as_ref().map(|it| machine.take(rows * it.b.columns()));
+        let addition = self.low_rank.as_ref().zip(between.as_deref_mut()).map(|(it, between)| {
+            // The way back goes through the factors in the other order.
+            Addition { rows: 0..rows, a: &it.b, b: &it.a, stretches: &[], between }
+        });
+        let mut numbers = machine.take(rows * self.matrix.columns());
+        let additions = addition.into_iter().collect();
+        machine.multiply((out_gradient, &self.matrix), additions, (&mut numbers, false));
         InputGradient { numbers, between }
     }
 
@@ -165,15 +177,23 @@ fn ranks(factors: &[Factors], inputs: usize) -> usize {
     span_of_a(factors).len() / inputs
 }
 
+/// Which outputs each `B` makes, and of which ranks.
+fn blocks_of_b(factors: &[Factors]) -> Vec<(Range<usize>, Range<usize>)> {
+    let mut ranks = 0;
+    let block = |Factors { b, outputs, .. }: &Factors| {
+        let from = ranks;
+        ranks += b.len() / outputs.len();
+        (outputs.clone(), from..ranks)
+    };
+    factors.iter().map(block).collect()
+}
+
 /// Calls `row` with the place of each row of each `B` in the flat vector, and in the common `B`.
 fn for_each_row_of_b(factors: &[Factors], ranks: usize, mut row: impl FnMut(Range<usize>, Range<usize>)) {
-    let mut column = 0;
-    for Factors { b, outputs, .. } in factors {
-        let rank = b.len() / outputs.len();
-        for (at, output) in outputs.clone().enumerate() {
-            let (inside, common) = (b.start + at * rank, output * ranks + column);
-            row(inside..inside + rank, common..common + rank);
+    for (Factors { b, .. }, (outputs, columns)) in factors.iter().zip(blocks_of_b(factors)) {
+        for (at, output) in outputs.enumerate() {
+            let (inside, common) = (b.start + at * columns.len(), output * ranks);
+            row(inside..inside + columns.len(), common + columns.start..common + columns.end);
         }
-        column += rank;
     }
 }

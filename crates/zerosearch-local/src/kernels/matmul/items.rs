@@ -21,11 +21,20 @@ pub(super) struct Items {
 
 impl Items {
     /// Of a product of so many rows and columns.
-    pub(super) fn new(rows: usize, columns: usize, threads: usize) -> Self {
+    pub(super) fn new((rows, columns): (usize, usize), threads: usize) -> Self {
         let (blocks, panels) = (rows.div_ceil(BLOCK), columns.div_ceil(PANEL));
         // Who computes a whole block reads all panels for it: far more of them than blocks would be read far more often than they need.
         let whole = if 2 * blocks > panels { blocks.saturating_sub(blocks % threads + threads) } else { 0 };
-        let blocks = blocks - whole;
+        Self::after(whole, (rows, columns), threads)
+    }
+
+    /// As [`Items::new`], all panel by panel.
+    pub(super) fn in_pieces(size: (usize, usize), threads: usize) -> Self {
+        Self::after(0, size, threads)
+    }
+
+    fn after(whole: usize, (rows, columns): (usize, usize), threads: usize) -> Self {
+        let (blocks, panels) = (rows.div_ceil(BLOCK) - whole, columns.div_ceil(PANEL));
         let cut = if blocks == 1 && panels < UNEVEN * threads { panels % threads } else { 0 };
         Self { whole, blocks, panels, whole_panels: panels - cut, columns }
     }
@@ -60,7 +69,7 @@ mod tests {
         for (rows, columns, threads) in
             [(1, 1, 1), (64, 576, 2), (9, 70, 2), (1024, 1536, 2), (577, 600, 3), (200, 40_000, 2)]
         {
-            let items = Items::new(rows, columns, threads);
+            let items = Items::new((rows, columns), threads);
             let vectors = columns.next_multiple_of(PANEL) / LANES;
             let mut met = vec![0; rows.div_ceil(BLOCK) * vectors];
             met[..items.whole * vectors].fill(1);

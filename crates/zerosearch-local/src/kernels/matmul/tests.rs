@@ -22,7 +22,11 @@ fn plain(left: &[f32], right_rows: &[f32], inner: usize) -> Vec<f32> {
 
 fn product(isa: Isa, threads: &Threads, operand: Operand<'_>, panels: &Panels) -> Vec<f32> {
     let mut out = vec![f32::NAN; operand.rows * panels.columns];
-    multiply(isa, threads, Product { operand, panels, out: &mut out, accumulate: false, also: None });
+    multiply(
+        isa,
+        threads,
+        Product { operand, panels, out: &mut out, accumulate: false, additions: Vec::new() },
+    );
     out
 }
 
@@ -107,29 +111,78 @@ fn a_row_does_not_depend_on_its_neighbours_or_on_threads() {
     }
 }
 
-/// Few rows, which threads share panel by panel, and many, of which each computes whole blocks; over one stretch and over two.
+/// Two additions beside rows to which nothing is added, over one stretch of the inner dimension and over two. The second factor of the
+/// first addition is made of two blocks, with zeros elsewhere, that meet inside a panel.
 #[test]
-fn a_second_product_gives_the_bits_that_it_gives_afterwards() {
+fn additions_give_the_bits_of_products_one_after_another() {
     let threads = Threads::new(2);
     for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
         for arithmetic in [Arithmetic::F32, Arithmetic::Bf16] {
-            for (rows, inner, rank, columns) in [(3, 50, 7, 70), (330, 2100, 48, 70), (330, 64, 16, 200)] {
-                let (left, small) = (numbers(rows * inner, 7), numbers(rows * rank, 8));
-                let (right, other) = (numbers(columns * inner, 9), numbers(columns * rank, 10));
+            for (rows, inner, columns) in [(9, 50, 70), (330, 2100, 300), (330, 64, 200)] {
                 let panels = |rows: &[f32], inner| Panels::of_rows(arithmetic, rows, inner, (isa, &threads));
-                let (right, other) = (panels(&right, inner), panels(&other, rank));
-                let (left, small) = (Operand::new(&left, inner), Operand::new(&small, rank));
-                let mut after = product(isa, &threads, left, &right);
-                let multiply = |operand, panels, out: &mut [f32], accumulate, also| {
-                    multiply(isa, &threads, Product { operand, panels, out, accumulate, also });
-                };
-                multiply(small, &other, &mut after, true, None);
+                let values = numbers(rows * inner, 7);
+                let operand = Operand::new(&values, inner);
+                let matrix = panels(&numbers(columns * inner, 9), inner);
+                let (meeting, rank) = (columns - 30, 23);
+                let blocks = [(0..meeting, 0..9), (meeting..columns, 9..rank)];
+                let mut b = numbers(columns * rank, 10);
+                for (column, b) in b.chunks_exact_mut(rank).enumerate() {
+                    b[if column < meeting { 9..rank } else { 0..9 }].fill(0.0);
+                }
+                let stretches = Addition::stretches(columns, &blocks);
+                let factors = [
+                    (
+                        0..rows / 3,
+                        panels(&numbers(rank * inner, 11), inner),
+                        panels(&b, rank),
+                        &stretches[..],
+                    ),
+                    (
+                        rows / 2..rows - 1,
+                        panels(&numbers(16 * inner, 12), inner),
+                        panels(&numbers(columns * 16, 13), 16),
+                        &[],
+                    ),
+                ];
+                let mut after = product(isa, &threads, operand, &matrix);
+                let mut betweens = Vec::new();
+                for (rows, a, b, _) in &factors {
+                    let between = product(isa, &threads, operand.part(rows), a);
+                    let product = Product {
+                        operand: Operand::new(&between, b.inner),
+                        panels: b,
+                        out: &mut after[rows.start * columns..rows.end * columns],
+                        accumulate: true,
+                        additions: Vec::new(),
+                    };
+                    multiply(isa, &threads, product);
+                    betweens.push(between);
+                }
                 let mut together = vec![f32::NAN; after.len()];
-                multiply(left, &right, &mut together, false, Some((small, &other)));
-                assert!(together == after, "{isa} {arithmetic} {rows}x{inner}x{columns}, rank {rank}");
+                let mut rooms = betweens.iter().map(|it| vec![f32::NAN; it.len()]).collect::<Vec<_>>();
+                let additions = factors.iter().zip(&mut rooms).map(|((rows, a, b, stretches), between)| {
+                    Addition { rows: rows.clone(), a, b, stretches, between }
+                });
+                let product = Product {
+                    operand,
+                    panels: &matrix,
+                    out: &mut together,
+                    accumulate: false,
+                    additions: additions.collect(),
+                };
+                multiply(isa, &threads, product);
+                assert!(together == after, "{isa} {arithmetic} {rows}x{inner}x{columns}");
+                assert!(rooms == betweens, "{isa} {arithmetic} {rows}x{inner}x{columns}: between");
             }
         }
     }
+}
+
+#[test]
+fn stretches_leave_out_what_is_zero() {
+    // Panels of 64 columns: the first block's, the one in which both lie, the second block's (which starts in the pair 6..8).
+    let blocks = [(0..70, 0..5), (70..190, 7..12)];
+    assert_eq!(Addition::stretches(190, &blocks), [0..5, 0..12, 6..12]);
 }
 
 #[test]
@@ -141,7 +194,7 @@ fn accumulating_adds_to_what_is_there() {
     multiply(
         Isa::detect(),
         &threads,
-        Product { operand, panels: &panels, out: &mut out, accumulate: true, also: None },
+        Product { operand, panels: &panels, out: &mut out, accumulate: true, additions: Vec::new() },
     );
     // 1*3 + 2*4 = 11 and 1*5 + 2*6 = 17
     assert_eq!(out, [111.0, 217.0]);

@@ -1,0 +1,103 @@
+//! What low-rank factors add to rows of a product.
+
+use std::ops::Range;
+
+use super::super::isa::Isa;
+use super::super::operand::{BLOCK, Operand};
+use super::super::panels::{PANEL, PanelNumbers, Panels};
+use super::super::threads::{SharedPointer, Threads};
+use super::super::workspace::Buffer;
+use super::{Rows, TILE_ROWS, Work};
+
+/// Rows of the left factor through two narrow factors: `between = operand[rows] * a` and `out[rows] += between * b`. It is added tile by
+/// tile while a cache holds the product: the same bits as when it is accumulated afterwards.
+pub(crate) struct Addition<'a> {
+    /// Which rows. Additions to the same row are made in their order.
+    pub(crate) rows: Range<usize>,
+    pub(crate) a: &'a Panels,
+    pub(crate) b: &'a Panels,
+    /// For each panel of `b`, the part of its inner dimension outside of which it holds zeros: an even start, and any end. An empty
+    /// list where nothing is known to be zero.
+    pub(crate) stretches: &'a [Range<usize>],
+    /// `[rows][rank]`
+    pub(crate) between: &'a mut [f32],
+}
+
+impl Addition<'_> {
+    /// The stretches of a second factor of so many columns that holds zeros outside of `blocks`, each some columns of some of the inner
+    /// dimension.
+    pub(crate) fn stretches(columns: usize, blocks: &[(Range<usize>, Range<usize>)]) -> Vec<Range<usize>> {
+        let stretch = |panel: usize| {
+            let inside = |(columns, _): &&(Range<usize>, Range<usize>)| {
+                columns.start < panel + PANEL && panel < columns.end
+            };
+            let inner = blocks.iter().filter(inside).map(|(_, inner)| inner);
+            let start = inner.clone().map(|it| it.start).min().unwrap_or(0);
+            start / 2 * 2..inner.map(|it| it.end).max().unwrap_or(0)
+        };
+        (0..columns).step_by(PANEL).map(stretch).collect()
+    }
+
+    pub(super) fn addend<'a>(&'a self, laid_out: Option<&'a Buffer>) -> Addend<'a> {
+        assert_eq!(self.b.inner, self.a.columns, "the factors have different ranks");
+        let operand = Operand::new(self.between, self.b.inner);
+        let left = Rows { operand, laid_out: laid_out.map(Buffer::numbers), first: 0 };
+        Addend { rows: self.rows.clone(), left, panels: self.b, stretches: self.stretches }
+    }
+}
+
+/// An addition of which the first factor is done with.
+pub(super) struct Addend<'a> {
+    pub(super) rows: Range<usize>,
+    /// What lies between the factors.
+    pub(super) left: Rows<'a>,
+    pub(super) panels: &'a Panels,
+    stretches: &'a [Range<usize>],
+}
+
+impl Addend<'_> {
+    /// The part of the inner dimension that a panel needs.
+    pub(super) fn stretch(&self, panel: usize) -> Range<usize> {
+        self.stretches.get(panel).cloned().unwrap_or(0..self.panels.inner)
+    }
+}
+
+/// Computes what lies between the factors of all additions, and lays it out for the second factor where that is bf16.
+pub(super) fn multiply_with_a(
+    (isa, threads): (Isa, &Threads),
+    left: Rows<'_>,
+    additions: &mut [Addition<'_>],
+) -> Vec<Option<Buffer>> {
+    let works: Vec<_> = additions
+        .iter_mut()
+        .map(|Addition { rows, a, between, .. }| {
+            assert_eq!(left.operand.inner, a.inner, "inner dimensions differ");
+            assert_eq!(between.len(), rows.len() * a.columns, "what lies between has another size");
+            let out = SharedPointer(between.as_mut_ptr());
+            Work { isa, left: left.part(rows), panels: a, out, accumulate: false, additions: Vec::new() }
+        })
+        .collect();
+    let pieces: Vec<_> = works.iter().flat_map(|work| pieces(work, threads.count())).collect();
+    threads.each(pieces.len(), &|piece| {
+        let (work, rows, columns) = &pieces[piece];
+        work.piece(rows.clone(), columns.clone(), columns.start);
+    });
+    let lay_out = |Addition { b, between, .. }: &Addition<'_>| {
+        let bf16 = matches!(b.numbers, PanelNumbers::Bf16(_));
+        bf16.then(|| Operand::new(between, b.inner).lay_out_from(0, (isa, threads)))
+    };
+    additions.iter().map(lay_out).collect()
+}
+
+/// Rows and columns of a product that has few columns, so few that rows are what its items are cut from.
+fn pieces<'a>(
+    work: &'a Work<'a>,
+    threads: usize,
+) -> impl Iterator<Item = (&'a Work<'a>, Range<usize>, Range<usize>)> {
+    let (rows, columns) = (work.left.operand.rows, work.panels.columns);
+    let at_once = rows.div_ceil(2 * threads).next_multiple_of(TILE_ROWS).clamp(TILE_ROWS, BLOCK);
+    (0..rows).step_by(at_once).flat_map(move |row| {
+        let rows = row..rows.min(row + at_once);
+        (0..columns).step_by(PANEL).map(move |from| (work, rows.clone(), from..columns.min(from + PANEL)))
+    })
+}
