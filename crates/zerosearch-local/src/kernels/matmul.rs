@@ -22,6 +22,9 @@ use super::workspace::{Buffer, Workspace};
 
 /// Rows whose accumulators fit the registers of the widest instruction set.
 const TILE_ROWS: usize = 6;
+/// As many where a tile has at most [`NARROW`] columns: fewer sums would wait for each other.
+const NARROW_TILE_ROWS: usize = 12;
+const NARROW: usize = 2 * LANES;
 /// How much of the inner dimension is walked before the next tile: a panel's share stays in the second-level cache.
 const INNER_AT_ONCE: usize = 2048;
 /// Pairs of a cache line.
@@ -71,7 +74,7 @@ pub(crate) fn multiply(isa: Isa, threads: &Threads, product: Product<'_>) {
         let next = (item + threads.count()).min(items.count() - 1);
         let (row, column, width) = items.at(item);
         let columns = column..panels.columns.min(column + width);
-        work.piece(row..operand.rows.min(row + BLOCK), columns, items.at(next).1);
+        work.piece(&(row..operand.rows.min(row + BLOCK)), &columns, items.at(next).1);
     });
 }
 
@@ -121,13 +124,34 @@ enum Left<'a> {
     F32(&'a [f32], Steps),
 }
 
+impl Left<'_> {
+    fn after(self, rows: usize) -> Self {
+        match self {
+            Self::Bf16(pairs, steps) => Self::Bf16(&pairs[rows * steps.row..], steps),
+            Self::F32(numbers, steps) => Self::F32(&numbers[rows * steps.row..], steps),
+        }
+    }
+}
+
+/// Rows of one block times columns of one panel, over a stretch of the inner dimension.
+struct Area<'a> {
+    left: Left<'a>,
+    rows: Range<usize>,
+    columns: &'a Range<usize>,
+    inner: &'a Range<usize>,
+    /// Which panel, and from which place of the inner dimension on, is to be brought near meanwhile.
+    next: Option<(usize, usize)>,
+    /// What is added to all these rows.
+    addend: Option<&'a Addend<'a>>,
+}
+
 impl Work<'_> {
     /// All columns of a block of rows, which is laid out here.
     fn whole_block(&self, block: usize, workspace: &Workspace) {
         let Self { isa, left: Rows { operand, .. }, panels, .. } = *self;
         let bf16 = matches!(panels.numbers, PanelNumbers::Bf16(_));
         let rows = block * BLOCK..operand.rows.min((block + 1) * BLOCK);
-        for inner in stretches(0..operand.inner) {
+        for inner in stretches(operand.inner) {
             let pairs = if bf16 { inner.len().div_ceil(2) } else { 0 };
             let mut laid_out = workspace.take(BLOCK * pairs);
             let left = if bf16 {
@@ -142,85 +166,116 @@ impl Work<'_> {
                 let end = column + PANEL;
                 let first_panel = (0, inner.end % operand.inner);
                 let next = if end < panels.columns { (end / PANEL, inner.start) } else { first_panel };
-                let columns = column..panels.columns.min(end);
-                let keep = self.accumulate || inner.start > 0;
-                self.tiles((left, panels), (&rows, &columns, &inner), keep, Some(next));
+                let columns = &(column..panels.columns.min(end));
+                let (rows, inner) = (rows.clone(), &inner);
+                self.tiles(&Area { left, rows, columns, inner, next: Some(next), addend: None });
             }
         }
     }
 
-    /// Rows of one block, which are laid out already, times columns of one panel; then what is added to them.
-    fn piece(&self, rows: Range<usize>, columns: Range<usize>, next_column: usize) {
+    /// Rows of one block, which are laid out already, times columns of one panel, and what is added to them.
+    fn piece(&self, rows: &Range<usize>, columns: &Range<usize>, next_column: usize) {
         let panel = columns.start / PANEL;
-        for inner in stretches(0..self.panels.inner) {
+        for inner in stretches(self.panels.inner) {
+            let inner = &inner;
             let more = inner.end < self.panels.inner;
             let next = if more { (panel, inner.end) } else { (next_column / PANEL, 0) };
             let fetch = next != (panel, 0) && rows.len() > TILE_ROWS;
-            let left = self.left.at(rows.start, inner.start);
-            let keep = self.accumulate || inner.start > 0;
-            self.tiles((left, self.panels), (&rows, &columns, &inner), keep, fetch.then_some(next));
-        }
-        for addend in &self.additions {
-            let rows = rows.start.max(addend.rows.start)..rows.end.min(addend.rows.end);
-            if rows.is_empty() {
-                continue;
-            }
-            for inner in stretches(addend.stretch(panel)) {
-                let left = addend.left.at(rows.start - addend.rows.start, inner.start);
-                self.tiles((left, addend.panels), (&rows, &columns, &inner), true, None);
+            let next = fetch.then_some(next);
+            let mut row = rows.start;
+            while row < rows.end {
+                let (end, addend) = if more { (rows.end, None) } else { self.addend(row, rows.end) };
+                let left = self.left.at(row, inner.start);
+                self.tiles(&Area { left, rows: row..end, columns, inner, next, addend });
+                row = end;
             }
         }
     }
 
-    /// Computes rows and columns, which lie in one block and one panel, over a stretch of the inner dimension, and adds them to what
-    /// is there if that is to be kept. Meanwhile the panel and the place of the inner dimension that are `next` come near.
-    fn tiles(
-        &self,
-        (left, panels): (Left<'_>, &Panels),
-        (rows, columns, inner): (&Range<usize>, &Range<usize>, &Range<usize>),
-        keep: bool,
-        next: Option<(usize, usize)>,
-    ) {
-        let group = if matches!(left, Left::Bf16(..)) { 2 } else { 1 };
-        let start = |panel: usize, at: usize| (panel * panels.inner.next_multiple_of(group) + at) * PANEL;
-        let length = inner.len().next_multiple_of(group);
+    /// What is added to a row, and before which of the rows up to `end` that changes.
+    fn addend(&self, row: usize, end: usize) -> (usize, Option<&Addend<'_>>) {
+        let changes = self.additions.iter().flat_map(|it| [it.rows.start, it.rows.end]);
+        let end = changes.filter(|&change| row < change).fold(end, usize::min);
+        (end, self.additions.iter().find(|it| it.rows.contains(&row)))
+    }
+
+    /// Computes an area, and adds it to what is there if that is to be kept.
+    fn tiles(&self, area: &Area<'_>) {
+        let Area { left, rows, columns, inner, next, addend } = area;
+        let factors = Factors::new(*left, self.panels, columns, inner);
+        let then = addend.map(|it| it.factors(rows.start, columns));
         // The tiles share what is to be brought near; where there are few, each brings two lines a step.
         let lines = if rows.len() > (LINES - 1) * TILE_ROWS { 1 } else { 2 };
-        for (number, row) in rows.clone().step_by(TILE_ROWS).enumerate() {
+        let (mut row, mut line) = (rows.start, 0);
+        while row < rows.end {
             let tile = Tile {
-                first: number * TILE_ROWS,
-                rows: TILE_ROWS.min(rows.end - row),
-                right: start(columns.start / PANEL, inner.start) + columns.start % PANEL * group,
+                rows: self.tile_rows(rows.end - row, columns.len()),
                 columns: columns.len(),
-                inner: length,
-                keep,
+                keep: self.accumulate || inner.start > 0,
                 ahead: next
-                    .filter(|_| number * lines < LINES)
-                    .map(|(panel, at)| start(panel, at) + number * lines * length * LINE),
+                    .filter(|_| line < LINES)
+                    .map(|(panel, at)| factors.start(panel, at) + line * factors.inner * LINE),
                 lines,
             };
+            let after = row - rows.start;
+            let then = then.as_ref().map(|it| it.after(after));
             // SAFETY: the tile's corner lies inside `out`; tiles of different items do not overlap.
-            let corner = unsafe { self.out.get().add(row * panels.columns + columns.start) };
-            compute(self.isa, left, panels, &tile, Corner { pointer: corner, stride: panels.columns });
+            let corner = unsafe { self.out.get().add(row * self.panels.columns + columns.start) };
+            let corner = Corner { pointer: corner, stride: self.panels.columns };
+            compute(self.isa, (factors.after(after), then), &tile, corner);
+            row += tile.rows;
+            line += lines;
         }
+    }
+
+    /// How many of the rows that are left the next tile has.
+    fn tile_rows(&self, left: usize, columns: usize) -> usize {
+        let many = left >= NARROW_TILE_ROWS && columns <= NARROW && self.panels.have_dot_products(self.isa);
+        if many { NARROW_TILE_ROWS } else { left.min(TILE_ROWS) }
     }
 }
 
 /// The inner dimension in stretches; the last may be shorter.
-fn stretches(inner: Range<usize>) -> impl Iterator<Item = Range<usize>> {
-    inner.clone().step_by(INNER_AT_ONCE).map(move |from| from..inner.end.min(from + INNER_AT_ONCE))
+fn stretches(inner: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..inner).step_by(INNER_AT_ONCE).map(move |from| from..inner.min(from + INNER_AT_ONCE))
 }
 
-/// A piece of the result: up to `TILE_ROWS` rows of one panel, over a stretch of the inner dimension.
-struct Tile {
-    /// Its first row, counted from the left factor's corner.
-    first: usize,
-    rows: usize,
-    /// Where it starts in the right factor, in numbers.
+/// What tiles are the product of: rows of a left factor from their corner on, and columns of a panel, over a stretch of the inner
+/// dimension.
+#[derive(Clone, Copy)]
+struct Factors<'a> {
+    left: Left<'a>,
+    panels: &'a Panels,
+    /// Where the columns start in the panels, in numbers.
     right: usize,
-    columns: usize,
-    /// Length of the stretch of the inner dimension; even in bf16.
+    /// Length of the stretch; even in bf16.
     inner: usize,
+}
+
+impl<'a> Factors<'a> {
+    fn new(left: Left<'a>, panels: &'a Panels, columns: &Range<usize>, inner: &Range<usize>) -> Self {
+        let group = if matches!(left, Left::Bf16(..)) { 2 } else { 1 };
+        let factors = Self { left, panels, right: 0, inner: inner.len().next_multiple_of(group) };
+        let right = factors.start(columns.start / PANEL, inner.start) + columns.start % PANEL * group;
+        Self { right, ..factors }
+    }
+
+    /// Where a panel's share of the inner dimension starts from a place on, in numbers.
+    fn start(&self, panel: usize, at: usize) -> usize {
+        let group = if matches!(self.left, Left::Bf16(..)) { 2 } else { 1 };
+        (panel * self.panels.inner.next_multiple_of(group) + at) * PANEL
+    }
+
+    fn after(self, rows: usize) -> Self {
+        Self { left: self.left.after(rows), ..self }
+    }
+}
+
+/// A piece of the result: a few rows of one panel.
+struct Tile {
+    rows: usize,
+    columns: usize,
+    /// Whether it is added to what is there.
     keep: bool,
     /// Where in the right factor something begins that will be needed soon, in numbers. The tile brings `lines` cache lines of it
     /// near for each pair of its stretch.
@@ -245,36 +300,36 @@ impl Corner {
     }
 }
 
-fn compute(isa: Isa, left: Left<'_>, panels: &Panels, tile: &Tile, corner: Corner) {
-    match (left, &panels.numbers) {
-        (Left::Bf16(left, steps), PanelNumbers::Bf16(right)) => {
-            let left = (&left[tile.first * steps.row..], steps);
-            // The last stretch of a panel may be shorter than the one before: then there is less to bring near.
-            let ahead = tile.ahead.and_then(|at| right.pairs().get(at / 2..)).unwrap_or_default();
-            let right = &right.pairs()[tile.right / 2..];
-            #[cfg(target_arch = "x86_64")]
-            if isa == Isa::Avx512Bf16 {
-                // SAFETY: the instruction set is available, and the corner is the tile's.
-                return unsafe { avx512::tile(left, (right, ahead), tile, corner) };
+/// Computes a tile of the first factors, to which that of the second ones is added.
+fn compute(isa: Isa, (factors, then): (Factors<'_>, Option<Factors<'_>>), tile: &Tile, corner: Corner) {
+    #[cfg(target_arch = "x86_64")]
+    if factors.panels.have_dot_products(isa) {
+        // SAFETY: the instruction set is available, and the corner is the tile's.
+        return unsafe { avx512::tile(factors, then, tile, corner) };
+    }
+    for (factors, keep) in [(Some(factors), tile.keep), (then, true)] {
+        let Some(Factors { left, panels, right, inner }) = factors else { continue };
+        let tile = &Tile { keep, ..*tile };
+        match (left, &panels.numbers) {
+            (Left::Bf16(left, steps), PanelNumbers::Bf16(panels)) => {
+                pairs(isa, (left, steps), (&panels.pairs()[right / 2..], inner / 2), tile, corner);
             }
-            pairs(isa, left, right, tile, corner);
+            (Left::F32(numbers, steps), PanelNumbers::F32(panels)) => {
+                let left = Strided { numbers, row: steps.row, inner: steps.inner };
+                singles(isa, left, (&panels[right..], inner), tile, corner);
+            }
+            _ => unreachable!("the panels decide how rows are laid out"),
         }
-        (Left::F32(left, steps), PanelNumbers::F32(right)) => {
-            let left =
-                Strided { numbers: &left[tile.first * steps.row..], row: steps.row, inner: steps.inner };
-            singles(isa, left, &right[tile.right..], tile, corner);
-        }
-        _ => unreachable!("the panels decide how rows are laid out"),
     }
 }
 
 for_each_isa! {
     /// The f32 tile.
-    fn singles(left: Strided<'_>, right: &[f32], tile: &Tile, corner: Corner) = singles_body;
+    fn singles(left: Strided<'_>, right: (&[f32], usize), tile: &Tile, corner: Corner) = singles_body;
 }
 
 #[inline(always)]
-fn singles_body<const FUSED: bool>(left: Strided<'_>, right: &[f32], tile: &Tile, corner: Corner) {
+fn singles_body<const FUSED: bool>(left: Strided<'_>, right: (&[f32], usize), tile: &Tile, corner: Corner) {
     match tile.rows {
         TILE_ROWS => single_rows::<FUSED, TILE_ROWS>(left, right, tile, (corner, 0)),
         rows => (0..rows).for_each(|row| {
@@ -287,33 +342,33 @@ fn singles_body<const FUSED: bool>(left: Strided<'_>, right: &[f32], tile: &Tile
 #[inline(always)]
 fn single_rows<const FUSED: bool, const R: usize>(
     left: Strided<'_>,
-    right: &[f32],
+    (right, inner): (&[f32], usize),
     tile: &Tile,
     (corner, first): (Corner, usize),
 ) {
     for column in (0..tile.columns).step_by(LANES) {
         let mut sums = load::<R>(tile, corner, (first, column));
-        strip::<FUSED, R>(&mut sums, left, &right[column..], PANEL, tile.inner);
+        strip::<FUSED, R>(&mut sums, left, &right[column..], PANEL, inner);
         store(&sums, tile, corner, (first, column));
     }
 }
 
 for_each_isa! {
     /// The bf16 tile where there are no bf16 dot products.
-    fn pairs(left: (&[Pair], Steps), right: &[Pair], tile: &Tile, corner: Corner) = pairs_body;
+    fn pairs(left: (&[Pair], Steps), right: (&[Pair], usize), tile: &Tile, corner: Corner) = pairs_body;
 }
 
 #[inline(always)]
 fn pairs_body<const FUSED: bool>(
     (left, steps): (&[Pair], Steps),
-    right: &[Pair],
+    (right, inner): (&[Pair], usize),
     tile: &Tile,
     corner: Corner,
 ) {
     for row in 0..tile.rows {
         for column in (0..tile.columns).step_by(LANES) {
             let [mut sums] = load::<1>(tile, corner, (row, column));
-            for pair in 0..tile.inner / 2 {
+            for pair in 0..inner {
                 let factors = left[row * steps.row + pair * steps.inner];
                 let right = &right[pair * PANEL + column..][..LANES];
                 for (sum, &values) in sums.iter_mut().zip(right) {
@@ -352,31 +407,62 @@ fn store<const R: usize>(sums: &[Lanes; R], tile: &Tile, corner: Corner, (first,
 
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
-    //! The bf16 tile with bf16 dot products: 6 x 64 accumulators live in 24 registers.
+    //! The bf16 tile with bf16 dot products: 6 x 64 or 12 x 32 accumulators live in 24 registers.
 
     use std::arch::x86_64::{_mm512_mask_storeu_ps, _mm512_maskz_loadu_ps};
 
     use super::super::dot::{Pairs, Sums, dot, dot_and_fetch, zero};
-    use super::{Corner, LANES, PANEL, Pair, Steps, TILE_ROWS, Tile};
-
-    /// Rows of the left factor.
-    type Left<'a> = (&'a [Pair], Steps);
-    /// Where the tile starts in the right factor, and what will be needed soon.
-    type Right<'a> = (&'a [Pair], &'a [Pair]);
+    use super::{Corner, Factors, LANES, Left, NARROW_TILE_ROWS, PANEL, Pair, PanelNumbers, TILE_ROWS, Tile};
 
     const VECTORS: usize = PANEL / LANES;
+
+    /// What a tile is the product of.
+    #[derive(Clone, Copy)]
+    struct Sides<'a> {
+        left: Pairs<'a>,
+        right: &'a [Pair],
+        /// Where the panels have what will be needed soon.
+        ahead: &'a [Pair],
+        pairs: usize,
+    }
+
+    impl<'a> Sides<'a> {
+        fn new(factors: Factors<'a>, ahead: Option<usize>) -> Self {
+            let (Left::Bf16(words, steps), PanelNumbers::Bf16(panels)) =
+                (factors.left, &factors.panels.numbers)
+            else {
+                unreachable!("bf16 panels decide that rows are laid out in bf16")
+            };
+            let panels = panels.pairs();
+            Self {
+                left: Pairs { words, row: steps.row, inner: steps.inner },
+                right: &panels[factors.right / 2..],
+                // The last stretch of a panel may be shorter than the one before: then there is less to bring near.
+                ahead: ahead.and_then(|at| panels.get(at / 2..)).unwrap_or_default(),
+                pairs: factors.inner / 2,
+            }
+        }
+
+        /// Its vectors of the right factor.
+        fn vectors<const V: usize>(&self) -> [&'a [Pair]; V] {
+            std::array::from_fn(|vector| &self.right[vector * LANES..])
+        }
+    }
 
     /// # Safety
     /// `corner` must belong to the tile.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    pub(super) unsafe fn tile(left: Left<'_>, right: Right<'_>, tile: &Tile, corner: Corner) {
+    pub(super) unsafe fn tile(factors: Factors<'_>, then: Option<Factors<'_>>, tile: &Tile, corner: Corner) {
+        let sides = (Sides::new(factors, tile.ahead), then.map(|then| Sides::new(then, None)));
         // SAFETY: passed on as promised.
         unsafe {
-            match tile.columns.div_ceil(LANES) {
-                1 => vectors::<1>(left, right, tile, corner),
-                2 => vectors::<2>(left, right, tile, corner),
-                3 => vectors::<3>(left, right, tile, corner),
-                _ => vectors::<VECTORS>(left, right, tile, corner),
+            match (tile.columns.div_ceil(LANES), tile.rows) {
+                (1, NARROW_TILE_ROWS) => rows::<NARROW_TILE_ROWS, 1>(sides, tile, corner),
+                (2, NARROW_TILE_ROWS) => rows::<NARROW_TILE_ROWS, 2>(sides, tile, corner),
+                (1, _) => vectors::<1>(sides, tile, corner),
+                (2, _) => vectors::<2>(sides, tile, corner),
+                (3, _) => vectors::<3>(sides, tile, corner),
+                _ => vectors::<VECTORS>(sides, tile, corner),
             }
         }
     }
@@ -385,16 +471,16 @@ mod avx512 {
     /// As [`tile`], whose columns lie in `V` vectors.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    unsafe fn vectors<const V: usize>(left: Left<'_>, right: Right<'_>, tile: &Tile, corner: Corner) {
+    unsafe fn vectors<const V: usize>(sides: (Sides<'_>, Option<Sides<'_>>), tile: &Tile, corner: Corner) {
         // SAFETY: passed on as promised; each arm has exactly the tile's number of rows.
         unsafe {
             match tile.rows {
-                1 => rows::<1, V>(left, right, tile, corner),
-                2 => rows::<2, V>(left, right, tile, corner),
-                3 => rows::<3, V>(left, right, tile, corner),
-                4 => rows::<4, V>(left, right, tile, corner),
-                5 => rows::<5, V>(left, right, tile, corner),
-                _ => rows::<TILE_ROWS, V>(left, right, tile, corner),
+                1 => rows::<1, V>(sides, tile, corner),
+                2 => rows::<2, V>(sides, tile, corner),
+                3 => rows::<3, V>(sides, tile, corner),
+                4 => rows::<4, V>(sides, tile, corner),
+                5 => rows::<5, V>(sides, tile, corner),
+                _ => rows::<TILE_ROWS, V>(sides, tile, corner),
             }
         }
     }
@@ -404,8 +490,7 @@ mod avx512 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     unsafe fn rows<const R: usize, const V: usize>(
-        (left, steps): Left<'_>,
-        (right, ahead): Right<'_>,
+        (sides, then): (Sides<'_>, Option<Sides<'_>>),
         tile: &Tile,
         corner: Corner,
     ) {
@@ -426,14 +511,15 @@ mod avx512 {
                 }
             }
         }
-        let left = Pairs { words: left, row: steps.row, inner: steps.inner };
-        let mut vectors = [right; V];
-        vectors.iter_mut().enumerate().for_each(|(vector, it)| *it = &right[vector * LANES..]);
-        let reach = (PANEL, tile.inner / 2);
+        let Sides { left, ahead, pairs, .. } = sides;
+        let (right, reach) = (sides.vectors::<V>(), (PANEL, pairs));
         match tile.lines {
-            _ if ahead.is_empty() => dot(&mut sums, left, vectors, reach),
-            1 => dot_and_fetch::<R, V, 1>(&mut sums, left, vectors, reach, ahead),
-            _ => dot_and_fetch::<R, V, 2>(&mut sums, left, vectors, reach, ahead),
+            _ if ahead.is_empty() => dot(&mut sums, left, right, reach),
+            1 => dot_and_fetch::<R, V, 1>(&mut sums, left, right, reach, ahead),
+            _ => dot_and_fetch::<R, V, 2>(&mut sums, left, right, reach, ahead),
+        }
+        if let Some(then) = then {
+            dot(&mut sums, then.left, then.vectors::<V>(), (PANEL, then.pairs));
         }
         for (r, sums) in sums.iter().enumerate() {
             for (vector, &sum) in sums.iter().enumerate() {

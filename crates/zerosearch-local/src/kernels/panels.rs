@@ -43,6 +43,11 @@ pub(super) enum PanelNumbers {
 }
 
 impl Panels {
+    /// Whether products with it are made of bf16 dot products.
+    pub(super) fn have_dot_products(&self, isa: Isa) -> bool {
+        isa == Isa::Avx512Bf16 && matches!(self.numbers, PanelNumbers::Bf16(_))
+    }
+
     /// For `operand * matrix^T`: `matrix` is `[columns][inner]`, as weights are stored.
     pub(crate) fn of_rows(
         arithmetic: Arithmetic,

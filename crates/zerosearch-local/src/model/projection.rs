@@ -65,7 +65,7 @@ impl Projection {
     pub(super) fn multiply(
         &self,
         machine: &Machine,
-        versions: &[(Range<usize>, &Projection)],
+        versions: &[(Range<usize>, &Self)],
         values: &[f32],
         out: (&mut [f32], bool),
     ) -> Between {

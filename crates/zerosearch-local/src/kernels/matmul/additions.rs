@@ -7,12 +7,12 @@ use super::super::operand::{BLOCK, Operand};
 use super::super::panels::{PANEL, PanelNumbers, Panels};
 use super::super::threads::{SharedPointer, Threads};
 use super::super::workspace::Buffer;
-use super::{Rows, TILE_ROWS, Work};
+use super::{Factors, NARROW_TILE_ROWS, Rows, Work};
 
 /// Rows of the left factor through two narrow factors: `between = operand[rows] * a` and `out[rows] += between * b`. It is added tile by
 /// tile while a cache holds the product: the same bits as when it is accumulated afterwards.
 pub(crate) struct Addition<'a> {
-    /// Which rows. Additions to the same row are made in their order.
+    /// Which rows; those of different additions differ.
     pub(crate) rows: Range<usize>,
     pub(crate) a: &'a Panels,
     pub(crate) b: &'a Panels,
@@ -41,8 +41,8 @@ impl Addition<'_> {
     pub(super) fn addend<'a>(&'a self, laid_out: Option<&'a Buffer>) -> Addend<'a> {
         assert_eq!(self.b.inner, self.a.columns, "the factors have different ranks");
         let operand = Operand::new(self.between, self.b.inner);
-        let left = Rows { operand, laid_out: laid_out.map(Buffer::numbers), first: 0 };
-        Addend { rows: self.rows.clone(), left, panels: self.b, stretches: self.stretches }
+        let between = Rows { operand, laid_out: laid_out.map(Buffer::numbers), first: 0 };
+        Addend { rows: self.rows.clone(), between, panels: self.b, stretches: self.stretches }
     }
 }
 
@@ -50,15 +50,17 @@ impl Addition<'_> {
 pub(super) struct Addend<'a> {
     pub(super) rows: Range<usize>,
     /// What lies between the factors.
-    pub(super) left: Rows<'a>,
-    pub(super) panels: &'a Panels,
+    between: Rows<'a>,
+    panels: &'a Panels,
     stretches: &'a [Range<usize>],
 }
 
 impl Addend<'_> {
-    /// The part of the inner dimension that a panel needs.
-    pub(super) fn stretch(&self, panel: usize) -> Range<usize> {
-        self.stretches.get(panel).cloned().unwrap_or(0..self.panels.inner)
+    /// What is added to columns of one panel from a row on.
+    pub(super) fn factors(&self, row: usize, columns: &Range<usize>) -> Factors<'_> {
+        let all = 0..self.panels.inner;
+        let inner = self.stretches.get(columns.start / PANEL).unwrap_or(&all);
+        Factors::new(self.between.at(row - self.rows.start, inner.start), self.panels, columns, inner)
     }
 }
 
@@ -80,7 +82,7 @@ pub(super) fn multiply_with_a(
     let pieces: Vec<_> = works.iter().flat_map(|work| pieces(work, threads.count())).collect();
     threads.each(pieces.len(), &|piece| {
         let (work, rows, columns) = &pieces[piece];
-        work.piece(rows.clone(), columns.clone(), columns.start);
+        work.piece(rows, columns, columns.start);
     });
     let lay_out = |Addition { b, between, .. }: &Addition<'_>| {
         let bf16 = matches!(b.numbers, PanelNumbers::Bf16(_));
@@ -95,7 +97,8 @@ fn pieces<'a>(
     threads: usize,
 ) -> impl Iterator<Item = (&'a Work<'a>, Range<usize>, Range<usize>)> {
     let (rows, columns) = (work.left.operand.rows, work.panels.columns);
-    let at_once = rows.div_ceil(2 * threads).next_multiple_of(TILE_ROWS).clamp(TILE_ROWS, BLOCK);
+    let at_once =
+        rows.div_ceil(2 * threads).next_multiple_of(NARROW_TILE_ROWS).clamp(NARROW_TILE_ROWS, BLOCK);
     (0..rows).step_by(at_once).flat_map(move |row| {
         let rows = row..rows.min(row + at_once);
         (0..columns).step_by(PANEL).map(move |from| (work, rows.clone(), from..columns.min(from + PANEL)))
