@@ -124,15 +124,6 @@ enum Left<'a> {
     F32(&'a [f32], Steps),
 }
 
-impl Left<'_> {
-    fn after(self, rows: usize) -> Self {
-        match self {
-            Self::Bf16(pairs, steps) => Self::Bf16(&pairs[rows * steps.row..], steps),
-            Self::F32(numbers, steps) => Self::F32(&numbers[rows * steps.row..], steps),
-        }
-    }
-}
-
 /// Rows of one block times columns of one panel, over a stretch of the inner dimension.
 struct Area<'a> {
     left: Left<'a>,
@@ -209,6 +200,7 @@ impl Work<'_> {
         let (mut row, mut line) = (rows.start, 0);
         while row < rows.end {
             let tile = Tile {
+                first: row - rows.start,
                 rows: self.tile_rows(rows.end - row, columns.len()),
                 columns: columns.len(),
                 keep: self.accumulate || inner.start > 0,
@@ -217,12 +209,10 @@ impl Work<'_> {
                     .map(|(panel, at)| factors.start(panel, at) + line * factors.inner * LINE),
                 lines,
             };
-            let after = row - rows.start;
-            let then = then.as_ref().map(|it| it.after(after));
             // SAFETY: the tile's corner lies inside `out`; tiles of different items do not overlap.
             let corner = unsafe { self.out.get().add(row * self.panels.columns + columns.start) };
             let corner = Corner { pointer: corner, stride: self.panels.columns };
-            compute(self.isa, (factors.after(after), then), &tile, corner);
+            compute(self.isa, (&factors, then.as_ref()), &tile, corner);
             row += tile.rows;
             line += lines;
         }
@@ -265,14 +255,12 @@ impl<'a> Factors<'a> {
         let group = if matches!(self.left, Left::Bf16(..)) { 2 } else { 1 };
         (panel * self.panels.inner.next_multiple_of(group) + at) * PANEL
     }
-
-    fn after(self, rows: usize) -> Self {
-        Self { left: self.left.after(rows), ..self }
-    }
 }
 
 /// A piece of the result: a few rows of one panel.
 struct Tile {
+    /// Its first row, counted from the left factors' corners.
+    first: usize,
     rows: usize,
     columns: usize,
     /// Whether it is added to what is there.
@@ -301,20 +289,22 @@ impl Corner {
 }
 
 /// Computes a tile of the first factors, to which that of the second ones is added.
-fn compute(isa: Isa, (factors, then): (Factors<'_>, Option<Factors<'_>>), tile: &Tile, corner: Corner) {
+fn compute(isa: Isa, (factors, then): (&Factors<'_>, Option<&Factors<'_>>), tile: &Tile, corner: Corner) {
     #[cfg(target_arch = "x86_64")]
     if factors.panels.have_dot_products(isa) {
         // SAFETY: the instruction set is available, and the corner is the tile's.
         return unsafe { avx512::tile(factors, then, tile, corner) };
     }
     for (factors, keep) in [(Some(factors), tile.keep), (then, true)] {
-        let Some(Factors { left, panels, right, inner }) = factors else { continue };
+        let Some(&Factors { left, panels, right, inner }) = factors else { continue };
         let tile = &Tile { keep, ..*tile };
         match (left, &panels.numbers) {
             (Left::Bf16(left, steps), PanelNumbers::Bf16(panels)) => {
+                let left = &left[tile.first * steps.row..];
                 pairs(isa, (left, steps), (&panels.pairs()[right / 2..], inner / 2), tile, corner);
             }
             (Left::F32(numbers, steps), PanelNumbers::F32(panels)) => {
+                let numbers = &numbers[tile.first * steps.row..];
                 let left = Strided { numbers, row: steps.row, inner: steps.inner };
                 singles(isa, left, (&panels[right..], inner), tile, corner);
             }
@@ -427,7 +417,7 @@ mod avx512 {
     }
 
     impl<'a> Sides<'a> {
-        fn new(factors: Factors<'a>, ahead: Option<usize>) -> Self {
+        fn new(factors: &Factors<'a>, tile: &Tile, ahead: Option<usize>) -> Self {
             let (Left::Bf16(words, steps), PanelNumbers::Bf16(panels)) =
                 (factors.left, &factors.panels.numbers)
             else {
@@ -435,7 +425,7 @@ mod avx512 {
             };
             let panels = panels.pairs();
             Self {
-                left: Pairs { words, row: steps.row, inner: steps.inner },
+                left: Pairs { words: &words[tile.first * steps.row..], row: steps.row, inner: steps.inner },
                 right: &panels[factors.right / 2..],
                 // The last stretch of a panel may be shorter than the one before: then there is less to bring near.
                 ahead: ahead.and_then(|at| panels.get(at / 2..)).unwrap_or_default(),
@@ -452,45 +442,63 @@ mod avx512 {
     /// # Safety
     /// `corner` must belong to the tile.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    pub(super) unsafe fn tile(factors: Factors<'_>, then: Option<Factors<'_>>, tile: &Tile, corner: Corner) {
-        let sides = (Sides::new(factors, tile.ahead), then.map(|then| Sides::new(then, None)));
+    pub(super) unsafe fn tile(
+        factors: &Factors<'_>,
+        then: Option<&Factors<'_>>,
+        tile: &Tile,
+        corner: Corner,
+    ) {
+        let sides = Sides::new(factors, tile, tile.ahead);
         // SAFETY: passed on as promised.
         unsafe {
-            match (tile.columns.div_ceil(LANES), tile.rows) {
-                (1, NARROW_TILE_ROWS) => rows::<NARROW_TILE_ROWS, 1>(sides, tile, corner),
-                (2, NARROW_TILE_ROWS) => rows::<NARROW_TILE_ROWS, 2>(sides, tile, corner),
-                (1, _) => vectors::<1>(sides, tile, corner),
-                (2, _) => vectors::<2>(sides, tile, corner),
-                (3, _) => vectors::<3>(sides, tile, corner),
-                _ => vectors::<VECTORS>(sides, tile, corner),
+            match then {
+                None => widths::<false>(&[sides], tile, corner),
+                Some(then) => widths::<true>(&[sides, Sides::new(then, tile, None)], tile, corner),
             }
         }
     }
 
     /// # Safety
-    /// As [`tile`], whose columns lie in `V` vectors.
+    /// As [`tile`]. There are second sides where the tile `ADDS` them; apart, because they take registers from the loop of the first.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    unsafe fn vectors<const V: usize>(sides: (Sides<'_>, Option<Sides<'_>>), tile: &Tile, corner: Corner) {
+    unsafe fn widths<const ADDS: bool>(sides: &[Sides<'_>], tile: &Tile, corner: Corner) {
+        // SAFETY: passed on as promised.
+        unsafe {
+            match (tile.columns.div_ceil(LANES), tile.rows) {
+                (1, NARROW_TILE_ROWS) => rows::<NARROW_TILE_ROWS, 1, ADDS>(sides, tile, corner),
+                (2, NARROW_TILE_ROWS) => rows::<NARROW_TILE_ROWS, 2, ADDS>(sides, tile, corner),
+                (1, _) => vectors::<1, ADDS>(sides, tile, corner),
+                (2, _) => vectors::<2, ADDS>(sides, tile, corner),
+                (3, _) => vectors::<3, ADDS>(sides, tile, corner),
+                _ => vectors::<VECTORS, ADDS>(sides, tile, corner),
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`widths`], whose columns lie in `V` vectors.
+    #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+    unsafe fn vectors<const V: usize, const ADDS: bool>(sides: &[Sides<'_>], tile: &Tile, corner: Corner) {
         // SAFETY: passed on as promised; each arm has exactly the tile's number of rows.
         unsafe {
             match tile.rows {
-                1 => rows::<1, V>(sides, tile, corner),
-                2 => rows::<2, V>(sides, tile, corner),
-                3 => rows::<3, V>(sides, tile, corner),
-                4 => rows::<4, V>(sides, tile, corner),
-                5 => rows::<5, V>(sides, tile, corner),
-                _ => rows::<TILE_ROWS, V>(sides, tile, corner),
+                1 => rows::<1, V, ADDS>(sides, tile, corner),
+                2 => rows::<2, V, ADDS>(sides, tile, corner),
+                3 => rows::<3, V, ADDS>(sides, tile, corner),
+                4 => rows::<4, V, ADDS>(sides, tile, corner),
+                5 => rows::<5, V, ADDS>(sides, tile, corner),
+                _ => rows::<TILE_ROWS, V, ADDS>(sides, tile, corner),
             }
         }
     }
 
     /// # Safety
     /// As [`vectors`], and the tile has `R` rows.
-    #[inline]
+    #[inline(never)]
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    unsafe fn rows<const R: usize, const V: usize>(
-        (sides, then): (Sides<'_>, Option<Sides<'_>>),
+    unsafe fn rows<const R: usize, const V: usize, const ADDS: bool>(
+        sides: &[Sides<'_>],
         tile: &Tile,
         corner: Corner,
     ) {
@@ -511,14 +519,15 @@ mod avx512 {
                 }
             }
         }
-        let Sides { left, ahead, pairs, .. } = sides;
-        let (right, reach) = (sides.vectors::<V>(), (PANEL, pairs));
+        let Sides { left, ahead, pairs, .. } = sides[0];
+        let (right, reach) = (sides[0].vectors::<V>(), (PANEL, pairs));
         match tile.lines {
             _ if ahead.is_empty() => dot(&mut sums, left, right, reach),
             1 => dot_and_fetch::<R, V, 1>(&mut sums, left, right, reach, ahead),
             _ => dot_and_fetch::<R, V, 2>(&mut sums, left, right, reach, ahead),
         }
-        if let Some(then) = then {
+        if ADDS {
+            let then = &sides[1];
             dot(&mut sums, then.left, then.vectors::<V>(), (PANEL, then.pairs));
         }
         for (r, sums) in sums.iter().enumerate() {
