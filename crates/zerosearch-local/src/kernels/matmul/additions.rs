@@ -38,8 +38,10 @@ impl Addition<'_> {
         (0..columns).step_by(PANEL).map(stretch).collect()
     }
 
-    pub(super) fn addend<'a>(&'a self, laid_out: Option<&'a Buffer>) -> Addend<'a> {
+    /// With what lies between the factors, and how that is laid out for `b`. The product has so many columns.
+    pub(super) fn addend<'a>(&'a self, columns: usize, laid_out: Option<&'a Buffer>) -> Addend<'a> {
         assert_eq!(self.b.inner, self.a.columns, "the factors have different ranks");
+        assert_eq!(self.b.columns, columns, "the second factor has another number of columns");
         let operand = Operand::new(self.between, self.b.inner);
         let between = Rows { operand, laid_out: laid_out.map(Buffer::numbers), first: 0 };
         Addend { rows: self.rows.clone(), between, panels: self.b, stretches: self.stretches }
