@@ -47,8 +47,9 @@ pub(super) unsafe fn tile(factors: &Factors<'_>, then: Option<&Factors<'_>>, til
     // SAFETY: passed on as promised.
     unsafe {
         match then {
-            None => widths::<false>(&[sides], tile, corner),
-            Some(then) => widths::<true>(&[sides, Sides::new(then, tile, None)], tile, corner),
+            None => widths::<false>(&[&sides], tile, corner),
+            // By reference: a copy would wait until what was just written has left for the cache.
+            Some(then) => widths::<true>(&[&sides, &Sides::new(then, tile, None)], tile, corner),
         }
     }
 }
@@ -57,7 +58,7 @@ pub(super) unsafe fn tile(factors: &Factors<'_>, then: Option<&Factors<'_>>, til
 /// As [`tile`]. There are second sides where the tile `ADDS` them; apart, because they take registers from the loop of the first.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn widths<const ADDS: bool>(sides: &[Sides<'_>], tile: &Tile, corner: Corner) {
+unsafe fn widths<const ADDS: bool>(sides: &[&Sides<'_>], tile: &Tile, corner: Corner) {
     // SAFETY: passed on as promised.
     unsafe {
         match (tile.columns.div_ceil(LANES), tile.rows) {
@@ -74,7 +75,7 @@ unsafe fn widths<const ADDS: bool>(sides: &[Sides<'_>], tile: &Tile, corner: Cor
 /// # Safety
 /// As [`widths`], whose columns lie in `V` vectors.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn vectors<const V: usize, const ADDS: bool>(sides: &[Sides<'_>], tile: &Tile, corner: Corner) {
+unsafe fn vectors<const V: usize, const ADDS: bool>(sides: &[&Sides<'_>], tile: &Tile, corner: Corner) {
     // SAFETY: passed on as promised; each arm has exactly the tile's number of rows.
     unsafe {
         match tile.rows {
@@ -93,7 +94,7 @@ unsafe fn vectors<const V: usize, const ADDS: bool>(sides: &[Sides<'_>], tile: &
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 unsafe fn rows<const R: usize, const V: usize, const ADDS: bool>(
-    sides: &[Sides<'_>],
+    sides: &[&Sides<'_>],
     tile: &Tile,
     corner: Corner,
 ) {
@@ -114,7 +115,7 @@ unsafe fn rows<const R: usize, const V: usize, const ADDS: bool>(
             }
         }
     }
-    let Sides { left, ahead, pairs, .. } = sides[0];
+    let &Sides { left, ahead, pairs, .. } = sides[0];
     let (right, reach) = (sides[0].vectors::<V>(), (PANEL, pairs));
     match tile.lines {
         _ if ahead.is_empty() => dot(&mut sums, left, right, reach),
@@ -122,7 +123,7 @@ unsafe fn rows<const R: usize, const V: usize, const ADDS: bool>(
         _ => dot_and_fetch::<R, V, 2>(&mut sums, left, right, reach, ahead),
     }
     if ADDS {
-        let then = &sides[1];
+        let then = sides[1];
         dot(&mut sums, then.left, then.vectors::<V>(), (PANEL, then.pairs));
     }
     for (r, sums) in sums.iter().enumerate() {
