@@ -221,10 +221,14 @@ impl Work<'_> {
         }
     }
 
-    /// How many of the rows that are left the next tile has.
+    /// How many of the rows that are left the next tile has. Tiles of dot products have as many as the others, or one less: in one of
+    /// two rows, sums would wait for each other.
     fn tile_rows(&self, left: usize, columns: usize) -> usize {
-        let many = left >= NARROW_TILE_ROWS && columns <= NARROW && self.panels.have_dot_products(self.isa);
-        if many { NARROW_TILE_ROWS } else { left.min(TILE_ROWS) }
+        match self.panels.have_dot_products(self.isa) {
+            true if left >= NARROW_TILE_ROWS && columns <= NARROW => NARROW_TILE_ROWS,
+            true => left.div_ceil(left.div_ceil(TILE_ROWS)),
+            false => left.min(TILE_ROWS),
+        }
     }
 }
 
