@@ -103,12 +103,12 @@ impl Safetensors {
             LearnerError::bad_model(path, format!("tensor `{name}` is not part of this model"))
         })?;
         let shard = &self.shards[place.shard];
-        let bytes = shard.map.get(place.bytes.clone()).ok_or_else(|| torn(&shard.path, "it is too short"))?;
-        Ok(match place.dtype {
+        let read = |bytes: &[u8]| match place.dtype {
             Dtype::BF16 => numbers(bytes, |bytes| bf16::from_le_bytes(bytes).to_f32()),
             Dtype::F16 => numbers(bytes, |bytes| f16::from_le_bytes(bytes).to_f32()),
             _ => numbers(bytes, f32::from_le_bytes),
-        })
+        };
+        shard.map.read(place.bytes.clone(), read).ok_or_else(|| torn(&shard.path, "it is too short"))
     }
 
     fn refuse_unreadable(

@@ -49,7 +49,10 @@ impl GgufFile {
             .tensors
             .get(name)
             .ok_or_else(|| LearnerError::bad_model(&self.path, format!("tensor `{name}` is missing")))?;
-        let numbers = place.tensor.encoding.decode(&self.map[place.tensor.bytes.clone()]);
+        let decode = |bytes: &[u8]| place.tensor.encoding.decode(bytes);
+        let numbers = self.map.read(place.tensor.bytes.clone(), decode);
+        let numbers = numbers
+            .ok_or_else(|| LearnerError::bad_model(&self.path, "the file ends before its tensors do"))?;
         Ok(match place.interleaved {
             Some(head_width) => {
                 let row = place.tensor.shape.last().copied().unwrap_or(1);
